@@ -1,0 +1,3 @@
+"""Interlock: guarded MCP servers for ops agents."""
+
+__version__ = "0.1.0"
