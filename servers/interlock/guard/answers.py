@@ -39,7 +39,9 @@ def answer(result: Result, call_id: str, note: str, detector: Detector, cap: int
         if len(text) > cap:
             text = f"{text[:cap]}… [cut: {cap} of {len(text)} characters; ask for less]"
             return Exit(Answer(visible(text), id=call_id), cap, result.redactions + redactions, True)
-        return Exit(Answer(text, data, id=call_id), len(text), result.redactions + redactions, result.truncated)
+        return Exit(
+            Answer(text, data, id=call_id), len(text), result.redactions + redactions, result.truncated
+        )
     redacted = detector.redact(result.text)
     body, truncated = visible(redacted.text), result.truncated
     if len(body) > cap:
@@ -76,21 +78,18 @@ def recorded(arguments: Mapping[str, Any], detector: Detector, limit: int = 400)
 
 
 def _redact_data(data: Mapping[str, Any], detector: Detector) -> tuple[int, dict[str, Any]]:
-    count = 0
+    value, count = detector.redact_value(dict(data))
+    return count, _visible(value)
 
-    def walk(value: Any, key: str) -> Any:
-        nonlocal count
-        if isinstance(value, str):
-            redacted = detector.redact(value)
-            count += redacted.count
-            return visible(redacted.text)
-        if isinstance(value, Mapping):
-            return {one_line(str(k), 400): walk(v, str(k)) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [walk(item, key) for item in value]
-        return value
 
-    return count, {key: walk(value, key) for key, value in data.items()}
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {one_line(str(key), 400): _visible(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_visible(item) for item in value]
+    return value
 
 
 def _shorten(value: Any, limit: int) -> Any:
@@ -99,7 +98,9 @@ def _shorten(value: Any, limit: int) -> Any:
     if isinstance(value, dict):
         return {k: _shorten(v, limit) for k, v in value.items()}
     if isinstance(value, list):
-        return [_shorten(v, limit) for v in value[:50]] + ([f"… [{len(value)} items]"] if len(value) > 50 else [])
+        return [_shorten(v, limit) for v in value[:50]] + (
+            [f"… [{len(value)} items]"] if len(value) > 50 else []
+        )
     return value
 
 

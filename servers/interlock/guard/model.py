@@ -320,6 +320,10 @@ class Detector(Protocol):
         """Replace every secret by a placeholder. `target` salts ids and names the place (a real path, ...)."""
         ...
 
+    def redact_value(self, value: Any, target: str = "") -> tuple[Any, int]:
+        """The same for JSON-like values, judged whole: keys stay, what stands under a secret's name goes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Redacted:

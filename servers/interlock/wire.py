@@ -1,0 +1,125 @@
+"""The protocol: tools of one server over MCP, in both eras (2025-11-25 handshake, 2026-07-28).
+
+The only module that imports the SDK. It translates and nothing else: every `tools/call` becomes one
+`Pipeline.call` in a worker thread, and every answer one result. Whatever a client can name goes through there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import anyio
+import structlog
+from mcp import types
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server as Protocol
+from mcp.server.stdio import stdio_server
+
+from .guard.model import Answer, Link, Tool
+from .guard.pipeline import Pipeline
+from .schemas import compact_schema
+
+log = structlog.get_logger("interlock.wire")
+
+WORKERS = 16  # calls that run at once; further ones wait for a thread
+
+
+def serve_stdio(
+    pipeline: Pipeline, tools: Sequence[Tool], name: str, version: str, instructions: str
+) -> None:
+    """Serve until the client closes stdin or a signal comes. Blocks."""
+    anyio.run(_serve, pipeline, tools, name, version, instructions)
+
+
+async def _serve(
+    pipeline: Pipeline, tools: Sequence[Tool], name: str, version: str, instructions: str
+) -> None:
+    protocol = make_protocol(pipeline, tools, name, version, instructions)
+    async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as group:
+        _stop_on_signal(group.cancel_scope)
+        await protocol.run(incoming, outgoing, protocol.create_initialization_options())
+        group.cancel_scope.cancel()
+
+
+def make_protocol(
+    pipeline: Pipeline, tools: Sequence[Tool], name: str, version: str, instructions: str
+) -> Protocol[Any]:
+    """The SDK's server object; tests connect a client to it in memory."""
+    listed = [_described(tool) for tool in tools]
+    workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="call")
+
+    async def list_tools(
+        ctx: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=listed)
+
+    async def call_tool(
+        ctx: ServerRequestContext[Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        loop = asyncio.get_running_loop()
+        link = Link(_reporter(ctx, loop))
+        running = loop.run_in_executor(
+            workers, pipeline.call, params.name, params.arguments or {}, link, _client_of(ctx)
+        )
+        try:
+            answer = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # Up to `permitted` the pipeline stops at its next stage; a change ends by itself and is recorded.
+            link.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([running])
+            raise
+        return _result(answer)
+
+    return Protocol(
+        name, version=version, instructions=instructions, on_list_tools=list_tools, on_call_tool=call_tool
+    )
+
+
+def _result(answer: Answer) -> types.CallToolResult:
+    content: list[types.ContentBlock] = [types.TextContent(type="text", text=answer.text)]
+    structured = dict(answer.data) if answer.data is not None else None
+    return types.CallToolResult(content=content, structured_content=structured, is_error=answer.is_error)
+
+
+def _described(tool: Tool) -> types.Tool:
+    hints = types.ToolAnnotations(read_only_hint=not tool.change)
+    if tool.change:
+        hints = types.ToolAnnotations(read_only_hint=False, destructive_hint=tool.destructive)
+    return types.Tool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=compact_schema(tool.arguments),
+        annotations=hints,
+    )
+
+
+def _reporter(
+    ctx: ServerRequestContext[Any], loop: asyncio.AbstractEventLoop
+) -> Callable[[float, str], None] | None:
+    meta: Mapping[str, Any] = ctx.meta or {}
+    if meta.get("progress_token") is None and meta.get("progressToken") is None:
+        return None
+
+    def report(done: float, message: str) -> None:
+        asyncio.run_coroutine_threadsafe(ctx.session.report_progress(done, None, message), loop)
+
+    return report
+
+
+def _client_of(ctx: ServerRequestContext[Any]) -> str:
+    """What the client says it is: a claim, for the record."""
+    params = ctx.session.client_params
+    info = params.client_info if params is not None else None
+    return f"{info.name} {info.version}" if info is not None else ""
+
+
+def _stop_on_signal(scope: anyio.CancelScope) -> None:
+    """SIGINT and SIGTERM alike: stop taking calls, let a permitted change end, leave quietly."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, scope.cancel)
