@@ -28,16 +28,12 @@ log = structlog.get_logger("interlock.wire")
 WORKERS = 16  # calls that run at once; further ones wait for a thread
 
 
-def serve_stdio(
-    pipeline: Pipeline, tools: Sequence[Tool], name: str, version: str, instructions: str
-) -> None:
+def serve_stdio(pipeline: Pipeline, tools: Sequence[Tool], name: str, version: str, instructions: str) -> None:
     """Serve until the client closes stdin or a signal comes. Blocks."""
     anyio.run(_serve, pipeline, tools, name, version, instructions)
 
 
-async def _serve(
-    pipeline: Pipeline, tools: Sequence[Tool], name: str, version: str, instructions: str
-) -> None:
+async def _serve(pipeline: Pipeline, tools: Sequence[Tool], name: str, version: str, instructions: str) -> None:
     protocol = make_protocol(pipeline, tools, name, version, instructions)
     async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as group:
         _stop_on_signal(group.cancel_scope)
@@ -57,9 +53,7 @@ def make_protocol(
     ) -> types.ListToolsResult:
         return types.ListToolsResult(tools=listed)
 
-    async def call_tool(
-        ctx: ServerRequestContext[Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult:
+    async def call_tool(ctx: ServerRequestContext[Any], params: types.CallToolRequestParams) -> types.CallToolResult:
         loop = asyncio.get_running_loop()
         link = Link(_reporter(ctx, loop))
         running = loop.run_in_executor(
@@ -75,9 +69,7 @@ def make_protocol(
             raise
         return _result(answer)
 
-    return Protocol(
-        name, version=version, instructions=instructions, on_list_tools=list_tools, on_call_tool=call_tool
-    )
+    return Protocol(name, version=version, instructions=instructions, on_list_tools=list_tools, on_call_tool=call_tool)
 
 
 def _result(answer: Answer) -> types.CallToolResult:
@@ -98,9 +90,7 @@ def _described(tool: Tool) -> types.Tool:
     )
 
 
-def _reporter(
-    ctx: ServerRequestContext[Any], loop: asyncio.AbstractEventLoop
-) -> Callable[[float, str], None] | None:
+def _reporter(ctx: ServerRequestContext[Any], loop: asyncio.AbstractEventLoop) -> Callable[[float, str], None] | None:
     meta: Mapping[str, Any] = ctx.meta or {}
     if meta.get("progress_token") is None and meta.get("progressToken") is None:
         return None

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..untrusted import fence, one_line, visible
+from interlock.untrusted import fence, one_line, visible
+
 from .errors import Broken, Failed, Refused
 from .model import Answer, Detector, Result
 
@@ -39,9 +40,7 @@ def answer(result: Result, call_id: str, note: str, detector: Detector, cap: int
         if len(text) > cap:
             text = f"{text[:cap]}… [cut: {cap} of {len(text)} characters; ask for less]"
             return Exit(Answer(visible(text), id=call_id), cap, result.redactions + redactions, True)
-        return Exit(
-            Answer(text, data, id=call_id), len(text), result.redactions + redactions, result.truncated
-        )
+        return Exit(Answer(text, data, id=call_id), len(text), result.redactions + redactions, result.truncated)
     redacted = detector.redact(result.text)
     body, truncated = visible(redacted.text), result.truncated
     if len(body) > cap:
@@ -98,9 +97,7 @@ def _shorten(value: Any, limit: int) -> Any:
     if isinstance(value, dict):
         return {k: _shorten(v, limit) for k, v in value.items()}
     if isinstance(value, list):
-        return [_shorten(v, limit) for v in value[:50]] + (
-            [f"… [{len(value)} items]"] if len(value) > 50 else []
-        )
+        return [_shorten(v, limit) for v in value[:50]] + ([f"… [{len(value)} items]"] if len(value) > 50 else [])
     return value
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import assert_never
 
-from ..changed import covers
-from ..globs import Matcher, compile_globs
-from .errors import Code
+from interlock.changed import covers
+from interlock.globs import Matcher, compile_globs
+
 from .model import (
     Action,
     Attribute,
@@ -89,9 +89,7 @@ class Decider:
             effect=effect,
             risk=max(d.risk for d in decisions),
             reason=reason,
-            rules=tuple(
-                dict.fromkeys([*worst.rules, *(r for d in decisions if d.effect is effect for r in d.rules)])
-            ),
+            rules=tuple(dict.fromkeys([*worst.rules, *(r for d in decisions if d.effect is effect for r in d.rules)])),
             code=worst.code,
             hint=worst.hint,
             notify=any(d.notify for d in decisions),
@@ -111,8 +109,7 @@ class Decider:
             if fit is Fit.YES:
                 taken.update((id, rule.id) for id in rule.overrides)
         matched = [
-            Matched(rule, fit, taken.get(rule.id, "") if rule.layer is Layer.SHIPPED else "")
-            for rule, fit in fits
+            Matched(rule, fit, taken.get(rule.id, "") if rule.layer is Layer.SHIPPED else "") for rule, fit in fits
         ]
         return sorted(matched, key=lambda m: (-m.rule.effect, m.rule.layer, m.rule.id))
 
@@ -164,9 +161,7 @@ def _fit(compiled: _Compiled, action: Action) -> Fit:
     if rule.contexts is not None or rule.except_contexts:
         context = action.attributes.get("context")
         if isinstance(context, str):
-            if (
-                rule.contexts is not None and context not in rule.contexts
-            ) or context in rule.except_contexts:
+            if (rule.contexts is not None and context not in rule.contexts) or context in rule.except_contexts:
                 return Fit.NO
         elif rule.contexts is not None:
             worst = unsure

@@ -22,9 +22,7 @@ RECENT = 8  # changes shown
 
 class GuardArguments(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-    resume: str | None = Field(
-        default=None, description="id of a call that waited for approval", max_length=60
-    )
+    resume: str | None = Field(default=None, description="id of a call that waited for approval", max_length=60)
 
 
 class UndoArguments(BaseModel):
@@ -91,9 +89,7 @@ def _rules(rules: Sequence[Rule], server: str) -> list[str]:
         if verbs and rule.layer is not Layer.BUILTIN:
             where = " and ".join(f"{key} {_match(match)}" for key, match in rule.where.items())
             reason = f" ({rule.reason})" if rule.reason and rule.effect >= Effect.ASK else ""
-            lines.append(
-                f"{rule.effect.name.lower()} {', '.join(verbs)}{' where ' + where if where else ''}{reason}"
-            )
+            lines.append(f"{rule.effect.name.lower()} {', '.join(verbs)}{' where ' + where if where else ''}{reason}")
     return lines
 
 
@@ -102,9 +98,7 @@ def _match(match: Match) -> str:
         case Globs(patterns):
             return " or ".join(patterns)
         case Range(low, high):
-            return (
-                f"{low}" if low == high else f"{'' if low is None else low}..{'' if high is None else high}"
-            )
+            return f"{low}" if low == high else f"{'' if low is None else low}..{'' if high is None else high}"
         case Flag(value):
             return str(value).lower()
         case Changed(keys, beyond):

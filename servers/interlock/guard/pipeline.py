@@ -16,10 +16,11 @@ from typing import Any, Final
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from ..untrusted import one_line
-from . import answers
+from interlock.untrusted import one_line
+
+from . import answers, consent
 from .approvals import Approvals, Pending, digest
-from .changes import Change, Changes
+from .changes import Changes
 from .decide import Decider
 from .errors import Broken, Code, Failed, Refused
 from .halt import Halt
@@ -48,7 +49,9 @@ from .overview import overview
 from .policy import Policy, Source
 from .processes import process_start
 from .records import Records
+from .settling import Settling
 from .snapshots import Slot, Snapshots
+from .trail import Trail
 
 log = structlog.get_logger("interlock.guard")
 
@@ -88,24 +91,6 @@ class Guard:
     now: Callable[[], float]  # the highest time seen
 
 
-@dataclass(slots=True)
-class Trail:
-    """What is known of a call so far: what its record will say, wherever it ends."""
-
-    started: float
-    id: str
-    tool: str
-    principal: Principal
-    raw: Mapping[str, Any]
-    reason: str = ""
-    call: Call | None = None
-    actions: tuple[Action, ...] = ()
-    decision: Decision | None = None
-    approval: Approval | None = None
-    change: bool = False
-    permitted: bool = False  # from here on nothing is a refusal
-
-
 class Pipeline:
     """Enforces the policy for one server. Blocking and thread-safe: `wire` runs each call in a worker thread."""
 
@@ -114,6 +99,7 @@ class Pipeline:
         self.tools = tools
         self.guard = guard
         self.principal = principal
+        self.settling = Settling(server, guard.changes, guard.snapshots, guard.records)
         self._decider: tuple[Policy, Decider] | None = None
 
     def call(self, name: str, raw: Mapping[str, Any], link: Link, client: str = "") -> Answer:
@@ -122,11 +108,9 @@ class Pipeline:
             return self._guard_call(name, raw, link, client)
         return self.enforce(name, raw, link, client)
 
-    # ------------------------------------------------------------------------------------------ the one path
+    # ---------------------------------------------------------------- the one path
 
-    def enforce(
-        self, name: str, raw: Mapping[str, Any], link: Link, client: str = "", id: str = ""
-    ) -> Answer:
+    def enforce(self, name: str, raw: Mapping[str, Any], link: Link, client: str = "", id: str = "") -> Answer:
         """Run one call, or say why not. Never raises. `id`: of the pending call that is resumed."""
         trail = self._trail(name, raw, client, id)
         look: Look | None = None
@@ -136,28 +120,22 @@ class Pipeline:
             self.interpret(trail, call, tool)
             look = self.look(trail, call, tool)
             decision = self.decide(trail, call, look)
-            approval = None
             if decision.effect is Effect.ASK:
-                call, look, decision, approval = self.consent(trail, call, tool, look, decision)
-            permit = self.secure(trail, call, tool, look, decision, approval)
+                call = self.consent(trail, call, tool, look, decision)
+                look.close()
+                look = self.look(trail, call, tool)
+                decision = self.decide(trail, call, look)
+                self.spend(trail, call, look, decision)
+            permit = self.secure(trail, call, look, decision)
             result = self.run(trail, permit)
             return self.give_back(trail, permit, result)
-        except Refused as refusal:
-            return self._refuse(trail, refusal, refusal.code)
-        except Failed as failure:
-            return self._fail(trail, failure)
-        except Broken as broken:
-            return self._refuse(trail, broken, Code.GUARD_FAILURE)
-        except Exception as error:  # whatever else breaks inside the guard refuses
-            log.exception("call broke", call=trail.id, tool=one_line(name, 60))
-            return self._refuse(
-                trail, Broken(f"the guard failed ({type(error).__name__})"), Code.GUARD_FAILURE
-            )
+        except Exception as error:
+            return self._no(trail, error)
         finally:
             if look is not None:
                 look.close()
 
-    # ------------------------------------------------------------------------------------------- the stages
+    # ---------------------------------------------------------------- its stages, in order
 
     def receive(self, trail: Trail, link: Link) -> tuple[Call, Tool]:
         """Id, principal, the policy that judges this call, validated arguments."""
@@ -169,7 +147,7 @@ class Pipeline:
         arguments = _validate(tool, trail.raw)
         given = arguments.model_dump(mode="json", exclude_unset=True)
         trail.reason = str(given.pop("reason", "") or "")
-        call = Call(
+        trail.call = Call(
             id=trail.id,
             server=self.server.name,
             tool=tool.name,
@@ -181,8 +159,7 @@ class Pipeline:
             policy=policy,
             link=link,
         )
-        trail.call = call
-        return call, tool
+        return trail.call, tool
 
     def admit(self, call: Call, tool: Tool) -> None:
         """Halt and call rate: no world touched."""
@@ -194,102 +171,80 @@ class Pipeline:
         trail.actions = () if tool.undo else self.server.interpret(call)
         decider = self._deciding(call.policy)
         for action in trail.actions:
-            for matched in decider.matching(action):
-                rule = matched.rule
-                if (
-                    rule.layer is Layer.BUILTIN
-                    and rule.effect is Effect.DENY
-                    and set(rule.where) <= set(action.attributes)
-                ):
+            for rule in (matched.rule for matched in decider.matching(action)):
+                known = set(rule.where) <= set(action.attributes)
+                if rule.layer is Layer.BUILTIN and rule.effect is Effect.DENY and known:
                     raise Refused(rule.code, _about(rule.reason, action), hint=rule.hint, rule=rule.id)
         _stop_if_cancelled(call)
 
     def look(self, trail: Trail, call: Call, tool: Tool) -> Look:
         """Facts: the only reads before the decision."""
-        look = self._look_undo(call) if tool.undo else self.server.look(call)
+        look = self.settling.look_undo(call) if tool.undo else self.server.look(call)
         trail.actions = look.actions
         trail.change = tool.change and not look.dry
         _stop_if_cancelled(call)
         return look
 
     def decide(self, trail: Trail, call: Call, look: Look) -> Decision:
-        """Effect and risk. Pure but for two facts of the guard's own: room for the snapshot, unsettled changes."""
+        """Effect and risk: pure, but for two facts of the guard's own (room for the snapshot, the breaker)."""
+        guard = self.guard
         decision = self._deciding(call.policy).decide(look.actions, look.asks)
-        changes = trail.change
-        if changes and not self.guard.snapshots.fits(look.size, call.principal.agent, call.policy.snapshots):
+        if trail.change and not guard.snapshots.fits(look.size, call.principal.agent, call.policy.snapshots):
             # What cannot be captured cannot be put back: class none, whatever the verb's own class is.
-            decision = replace(
-                decision, undo=UndoClass.NONE, risk=Risk.CRITICAL, effect=max(decision.effect, Effect.ASK)
-            )
+            effect = max(decision.effect, Effect.ASK)
+            decision = replace(decision, undo=UndoClass.NONE, risk=Risk.CRITICAL, effect=effect)
         trail.decision = decision
         if decision.effect is Effect.DENY:
-            worst = look.actions[0] if look.actions else None
-            raise Refused(
-                decision.code,
-                _about(decision.reason, worst),
-                hint=decision.hint,
-                rule=", ".join(decision.rules[:3]),
-            )
-        for action in look.actions if changes else ():
-            self.guard.limits.breaker_admit(call.principal, call.server, action.resource, call.policy.limits)
-            blocked = self.guard.changes.blocked(action.resource)
+            reason = _about(decision.reason, look.actions[0] if look.actions else None)
+            raise Refused(decision.code, reason, hint=decision.hint, rule=", ".join(decision.rules[:3]))
+        for action in look.actions if trail.change else ():
+            guard.limits.breaker_admit(call.principal, call.server, action.resource, call.policy.limits)
+            blocked = guard.changes.blocked(action.resource)
             if blocked is not None and blocked.id != look.undoes:
                 raise Refused(
                     Code.UNKNOWN,
-                    f"{blocked.id} was cut off while it changed {one_line(action.resource)}, and its outcome is unknown",
+                    f"{blocked.id} was cut off while it changed {one_line(action.resource)}; its outcome is unknown",
                     hint=f"a person looks at `interlock show {blocked.id}` and settles it; reading works",
                 )
-        if look.dry:
-            return replace(
-                decision, effect=min(decision.effect, Effect.NOTIFY)
-            )  # nothing will happen: nobody is asked
+        if look.dry:  # nothing will happen, so nobody is asked
+            decision = replace(decision, effect=min(decision.effect, Effect.NOTIFY))
         return decision
 
-    def consent(
-        self, trail: Trail, call: Call, tool: Tool, look: Look, decision: Decision
-    ) -> tuple[Call, Look, Decision, Approval]:
-        """A person's yes to exactly this effect; then look and decide once more, for the world has moved on."""
+    def consent(self, trail: Trail, call: Call, tool: Tool, look: Look, decision: Decision) -> Call:
+        """A person's yes to exactly this effect, or a grant that covers it. From here on the pending call's id."""
         guard = self.guard
-        approval = guard.approvals.grant_for(call, look, decision)
-        if approval is not None:
-            trail.approval = approval
-            return call, look, decision, approval
-        pending = self._ask(trail, call, look, decision)
-        trail.id = pending.id  # one id for the pending call and whatever becomes of it
-        look.close()
-        call = replace(call, id=pending.id)
-        trail.call = call
-        self.admit_again(call, tool)
-        look = self.look(trail, call, tool)
-        try:
-            again = self.decide(trail, call, look)
-            if again.effect is Effect.ASK:
-                if again.risk > decision.risk or digest(call, look) != pending.digest:
-                    guard.approvals.void(pending.id, "what it would do has changed since it was approved")
-                    raise Refused(
-                        Code.CONFLICT,
-                        "what this call would do has changed since a person approved it, so the approval is void",
-                        hint="make the call again; it will be asked anew",
-                    )
-                approval = guard.approvals.spend(pending.id, pending.digest, guard.now())
-            else:
-                approval = guard.approvals.spend(pending.id, pending.digest, guard.now())
-        except BaseException:
-            look.close()
-            raise
-        trail.approval = approval
-        return call, look, again, approval
+        trail.approval = guard.approvals.grant_for(call, look, decision)
+        if trail.approval is not None:
+            return call
 
-    def admit_again(self, call: Call, tool: Tool) -> None:
-        """After a wait: the halt may have come meanwhile."""
-        self.guard.halt.check(call.principal, call.server, change=tool.change)
+        def opened(pending: Pending) -> None:
+            trail.id = pending.id
 
-    def secure(
-        self, trail: Trail, call: Call, tool: Tool, look: Look, decision: Decision, approval: Approval | None
-    ) -> Permit:
+        preview = lambda: self.server.preview(call, look)  # noqa: E731
+        pending = consent.ask(guard.approvals, guard.halt, guard.detector, call, look, decision, preview, opened)
+        guard.halt.check(call.principal, call.server, change=tool.change)
+        trail.call = replace(call, id=pending.id)
+        return trail.call
+
+    def spend(self, trail: Trail, call: Call, look: Look, decision: Decision) -> None:
+        """The world may have moved while a person thought: same effect and no higher risk, or the yes is void."""
+        approvals = self.guard.approvals
+        if trail.approval is not None:
+            return
+        pending = approvals.find(call.id)
+        if pending is None or decision.risk > pending.risk or digest(call, look) != pending.digest:
+            approvals.void(call.id, "what it would do has changed since it was approved")
+            raise Refused(
+                Code.CONFLICT,
+                "what this call would do has changed since a person approved it, so the approval is void",
+                hint="make the call again; it will be asked anew",
+            )
+        trail.approval = approvals.spend(call.id, pending.digest, self.guard.now())
+
+    def secure(self, trail: Trail, call: Call, look: Look, decision: Decision) -> Permit:
         """For changes: halt again, limits, snapshot, and the durable `permitted` record. Without them no run."""
         if not trail.change:
-            return Permit(call, decision, look, approval, seal=_SEAL)
+            return Permit(call, decision, look, trail.approval, seal=_SEAL)
         guard = self.guard
         guard.halt.check(call.principal, call.server, change=True)
         guard.limits.reserve_change(call.principal, call, look, call.policy.limits)
@@ -297,308 +252,153 @@ class Pipeline:
         try:
             self.server.capture(call, look, slot)
             _stop_if_cancelled(call)
-            guard.changes.begin(
-                call,
-                look,
-                decision,
-                asked=approval is not None,
-                pid=os.getpid(),
-                pid_start=process_start(os.getpid()) or 0,
-            )
+            pid = os.getpid()
+            asked = trail.approval is not None
+            guard.changes.begin(call, look, decision, asked=asked, pid=pid, pid_start=process_start(pid) or 0)
             self._record(trail, "permitted", durable=True)
         except BaseException:
+            guard.changes.discard(call.id)
             guard.snapshots.discard(call.id)
             raise
         trail.permitted = True
-        return Permit(call, decision, look, approval, slot, seal=_SEAL)
+        return Permit(call, decision, look, trail.approval, slot, seal=_SEAL)
 
     def run(self, trail: Trail, permit: Permit) -> Result:
-        """Touch the world, with the permit. What breaks in a change is judged by comparing the world."""
+        """Touch the world, with the permit. A change that breaks is judged by comparing the world."""
         if permit.look.dry:
-            return Result(
-                text=self.server.preview(permit.call, permit.look), header="dry run: nothing was changed"
-            )
+            return Result(text=self.server.preview(permit.call, permit.look), header="dry run: nothing was changed")
         try:
-            result = self.server.run(permit)
+            return self.server.run(permit)
         except Failed:
             raise
         except Exception as error:
             if permit.slot is None:
                 raise
             log.exception("change broke", call=trail.id, tool=trail.tool)
-            outcome = self._settle_one(permit.call.id)
-            if outcome is Outcome.DONE:
-                return Result(text="the change is made; reading its result back failed")
-            code = Code.FAILED if outcome is Outcome.FAILED else Code.UNKNOWN
-            raise Failed(f"the change broke off ({type(error).__name__})", code=code) from error
-        return result
+            raise Failed(f"the change broke off ({type(error).__name__})", code=Code.UNKNOWN) from error
 
     def give_back(self, trail: Trail, permit: Permit, result: Result) -> Answer:
         """Redact, cap, outcome record, result. A change that ran is never called refused."""
         call, guard = permit.call, self.guard
+        limits = call.policy.limits
         try:
-            made = answers.answer(
-                result, call.id, self._note(trail, permit), guard.detector, call.policy.limits.result_chars
-            )
+            made = answers.answer(result, call.id, self._note(trail, permit), guard.detector, limits.result_chars)
             if permit.slot is not None:
                 guard.changes.finish(call.id, Outcome.DONE, after=result.after)
                 for action in permit.look.actions:
-                    guard.limits.breaker_result(
-                        call.principal, call.server, action.resource, False, call.policy.limits
-                    )
-            self._record(
-                trail,
-                "done",
-                result={"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated},
-                before=result.before,
-                after=result.after,
-                durable=permit.slot is not None,
-            )
-            guard.limits.output(call.principal, made.chars, call.policy.limits)
+                    guard.limits.breaker_result(call.principal, call.server, action.resource, False, limits)
+            size = {"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated}
+            self._record(trail, "done", result=size, before=result.before, after=result.after, durable=trail.permitted)
+            guard.limits.output(call.principal, made.chars, limits)
             return made.answer
         except Exception as error:
             log.exception("answer withheld", call=call.id)
+            why = error.message if isinstance(error, Broken | Refused) else type(error).__name__
             if permit.slot is None:
-                raise Broken(
-                    f"the answer is withheld: {_why(error)}", hint=getattr(error, "hint", "")
-                ) from error
-            text = f"the change ran ({call.id}); its output is withheld: {_why(error)}. Undo: {self.server.name}_undo(id={call.id})."
-            return Answer(text, id=call.id)
+                raise Broken(f"the answer is withheld: {why}", hint=getattr(error, "hint", "")) from error
+            undo = f"{self.server.name}_undo(id={call.id})"
+            return Answer(f"the change ran ({call.id}); its output is withheld: {why}. Undo: {undo}.", id=call.id)
 
-    # ---------------------------------------------------------------------------------- endings that are a no
+    # ---------------------------------------------------------------- the ways to say no
 
-    def _refuse(self, trail: Trail, problem: Refused | Broken, code: Code) -> Answer:
-        if trail.permitted:  # the guard broke after the change was permitted: compare, never guess
-            return self._fail(trail, Failed(problem.message, hint=problem.hint, code=Code.UNKNOWN))
+    def _no(self, trail: Trail, error: Exception) -> Answer:
+        """Whatever ended a call before its answer: a refusal, a failed change, or the guard itself."""
+        if isinstance(error, Refused | Broken | Failed):
+            problem = error
+        else:
+            log.error("call broke", call=trail.id, tool=trail.tool, exc_info=error)
+            problem = Broken(f"the guard failed ({type(error).__name__})")
+        if trail.permitted:
+            return self._failed(trail, problem)
+        code = Code.GUARD_FAILURE if isinstance(problem, Broken) else problem.code
+        stage = "failed" if isinstance(problem, Failed) else "refused"
+        return self._say_no(trail, stage, code, problem)
+
+    def _failed(self, trail: Trail, problem: Refused | Failed | Broken) -> Answer:
+        """A permitted change did not work: its outcome is what the world says, not what we hope."""
+        guard, call = self.guard, trail.call
+        assert call is not None
+        known = isinstance(problem, Failed) and problem.code is not Code.UNKNOWN
+        outcome = Outcome.FAILED if known else self.settling.settle_one(trail.id)
+        code = (
+            problem.code
+            if isinstance(problem, Failed) and known
+            else Code(outcome.value)
+            if outcome is not Outcome.DONE
+            else Code.UNKNOWN
+        )
+        if known:
+            guard.changes.finish(trail.id, outcome)
+        for action in trail.actions:
+            failed = outcome is not Outcome.DONE
+            guard.limits.breaker_result(call.principal, call.server, action.resource, failed, call.policy.limits)
+        if outcome is Outcome.DONE:
+            problem = Failed(
+                f"{problem.message}; comparing shows that the change is made",
+                hint=f"undo: {call.server}_undo(id={call.id})",
+            )
+        elif outcome is Outcome.UNKNOWN:
+            problem = Failed(problem.message, hint="read the state before trying again")
+        return self._say_no(trail, outcome.value, code, problem)
+
+    def _say_no(self, trail: Trail, stage: str, code: Code, problem: Refused | Failed | Broken) -> Answer:
+        """Record, then word. What cannot be recorded or redacted is still a no, with less said."""
         try:
-            self._record(
-                trail,
-                "refused",
-                error={"code": code.value, "message": problem.message, "rule": getattr(problem, "rule", "")},
-            )
-        except Broken as broken:
-            problem, code = broken, Code.GUARD_FAILURE
-        except Exception as error:
-            log.exception("refusal not recorded", call=trail.id)
-            problem, code = (
-                Broken(f"the refusal could not be recorded ({type(error).__name__})"),
-                Code.GUARD_FAILURE,
-            )
-        return self._worded(problem, code, trail.id)
-
-    def _fail(self, trail: Trail, failure: Failed) -> Answer:
-        """A permitted call did not work. For changes the outcome is what the world says."""
-        guard, code = self.guard, failure.code
-        try:
-            if trail.permitted and trail.call is not None:
-                if code is Code.UNKNOWN:
-                    outcome = self._settle_one(trail.id)
-                    code = Code.FAILED if outcome is Outcome.FAILED else Code.UNKNOWN
-                else:
-                    outcome = Outcome.FAILED
-                    guard.changes.finish(trail.id, outcome)
-                for action in trail.actions:
-                    guard.limits.breaker_result(
-                        trail.principal, self.server.name, action.resource, True, trail.call.policy.limits
-                    )
-                stage = outcome.value
-            else:
-                stage = "failed"
-            self._record(
-                trail, stage, error={"code": code.value, "message": failure.message}, durable=trail.permitted
-            )
-        except Exception:
-            log.exception("failure not recorded", call=trail.id)
+            error = {"code": code.value, "message": problem.message, "rule": getattr(problem, "rule", "")}
+            self._record(trail, stage, error=error, durable=trail.permitted)
+        except Exception as broken:
+            log.error("refusal not recorded", call=trail.id, exc_info=broken)
             if not trail.permitted:
-                return self._worded(Broken("the outcome could not be recorded"), Code.GUARD_FAILURE, trail.id)
-            failure = Failed(f"{failure.message}; its outcome could not be recorded", hint=failure.hint)
-            code = Code.UNKNOWN
-        if code is Code.UNKNOWN and not failure.hint:
-            failure = Failed(failure.message, hint="read the state before trying again", code=code)
-        return self._worded(failure, code, trail.id)
-
-    def _worded(self, problem: Refused | Failed | Broken, code: Code, id: str) -> Answer:
-        """A refusal's text; if even redacting it fails, only its code leaves."""
+                code = Code.GUARD_FAILURE
+                problem = (
+                    broken if isinstance(broken, Broken) else Broken(f"it cannot be recorded ({type(broken).__name__})")
+                )
         try:
-            return answers.refusal(problem, code.value, id, self.guard.detector)
-        except Exception:
-            log.exception("refusal withheld", call=id)
-            return Answer(
-                f"{code.value}: the reason is withheld, for it could not be redacted. (id {id})",
-                is_error=True,
-                id=id,
-            )
+            return answers.refusal(problem, code.value, trail.id, self.guard.detector)
+        except Exception as broken:
+            log.error("refusal withheld", call=trail.id, exc_info=broken)
+            return Answer(f"{code.value}: the reason cannot be shown. (id {trail.id})", is_error=True, id=trail.id)
 
-    # ------------------------------------------------------------------------------------ the guard's own tool
+    # ---------------------------------------------------------------- the guard's own tool
 
     def _guard_call(self, name: str, raw: Mapping[str, Any], link: Link, client: str) -> Answer:
         """`X_guard()` tells where the agent stands; `X_guard(resume=ID)` goes on with a call that waited."""
         trail = self._trail(name, raw, client, "")
+        guard = self.guard
         try:
             call, tool = self.receive(trail, link)
             self.admit(call, tool)
-            resume = call.raw.get("resume")
-            if resume:
-                pending = self._resumable(call, str(resume))
+            if call.raw.get("resume"):
+                pending = self._resumable(call, str(call.raw["resume"]))
                 self._record(trail, "done")
-                return self.enforce(
-                    pending.tool, {**pending.raw, "reason": pending.reason}, link, client, id=pending.id
-                )
-            data = overview(
-                self.guard,
-                call.policy,
-                self.server.name,
-                call.principal,
-                self.server.instructions(call.policy),
-            )
-            made = answers.answer(
-                Result(data=data), call.id, "", self.guard.detector, call.policy.limits.result_chars
-            )
-            self._record(
-                trail,
-                "done",
-                result={"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated},
-            )
-            self.guard.limits.output(call.principal, made.chars, call.policy.limits)
+                again = {**pending.raw, "reason": pending.reason} if pending.reason else pending.raw
+                return self.enforce(pending.tool, again, link, client, id=pending.id)
+            about = self.server.instructions(call.policy)
+            data = overview(guard, call.policy, self.server.name, call.principal, about)
+            made = answers.answer(Result(data=data), call.id, "", guard.detector, call.policy.limits.result_chars)
+            size = {"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated}
+            self._record(trail, "done", result=size)
+            guard.limits.output(call.principal, made.chars, call.policy.limits)
             return made.answer
-        except Refused as refusal:
-            return self._refuse(trail, refusal, refusal.code)
-        except Broken as broken:
-            return self._refuse(trail, broken, Code.GUARD_FAILURE)
         except Exception as error:
-            log.exception("call broke", call=trail.id, tool=name)
-            return self._refuse(
-                trail, Broken(f"the guard failed ({type(error).__name__})"), Code.GUARD_FAILURE
-            )
+            return self._no(trail, error)
 
     def _resumable(self, call: Call, id: str) -> Pending:
-        pending = self.guard.approvals.find(id)
+        pending, name = self.guard.approvals.find(id), self.server.name
+        again = "make the call itself again"
         if pending is None or pending.agent != call.principal.agent:
+            raise Refused(Code.INVALID, f"there is no pending call {one_line(id, 40)} of yours", hint=again)
+        if pending.server != name:
             raise Refused(
-                Code.INVALID,
-                f"there is no pending call {one_line(id, 40)} of yours",
-                hint="make the call itself again",
+                Code.INVALID, f"{id} waits at {pending.server}", hint=f"use {pending.server}_guard(resume={id})"
             )
-        if pending.server != self.server.name:
-            raise Refused(
-                Code.INVALID,
-                f"{id} waits at {pending.server}",
-                hint=f"use {pending.server}_guard(resume={id})",
-            )
-        if pending.status in ("declined", "expired", "void", "spent"):
-            code = Code.DECLINED if pending.status == "declined" else Code.INVALID
-            raise Refused(
-                code,
-                f"{id} is {pending.status}",
-                hint="do not try it again" if code is Code.DECLINED else "make the call itself again",
-            )
+        if pending.status == "declined":
+            raise Refused(Code.DECLINED, f"a person said no to {id}", hint="do not try it again")
+        if pending.status not in ("pending", "approved"):
+            raise Refused(Code.INVALID, f"{id} is {pending.status}", hint=again)
         return pending
 
-    # -------------------------------------------------------------------------------------- what stages share
-
-    def _ask(self, trail: Trail, call: Call, look: Look, decision: Decision) -> Pending:
-        """Open the pending call (or find the same one) and hold it for `wait`; returns it approved, or refuses."""
-        settings, approvals = call.policy.approvals, self.guard.approvals
-        if settings.people == "none":
-            raise Refused(
-                Code.DENIED,
-                f"it needs a person's approval ({decision.reason}), and the policy says that nobody is there",
-                hint="a person can change `approvals.people` or add a rule that allows it",
-                rule=", ".join(decision.rules[:3]),
-            )
-        mark = digest(call, look)
-        pending = approvals.match(mark, call.principal)
-        if pending is None:
-            preview = self.guard.detector.redact(self.server.preview(call, look)).text
-            shown = answers.recorded(call.raw, self.guard.detector)
-            pending = approvals.open(call, mark, decision, preview, look, shown, settings)
-        trail.id = pending.id
-        deadline, said = time.monotonic() + settings.wait, 0.0
-        while pending.status == "pending" and (left := deadline - time.monotonic()) > 0:
-            call.link.progress(
-                settings.wait - left + said, f"waiting for a person: interlock approve {pending.id}"
-            )
-            pending = approvals.wait(pending.id, min(left, 5.0), call.link, self._halted(call))
-            _stop_if_cancelled(call)
-        if pending.status == "approved":
-            return pending
-        if pending.status == "declined":
-            raise Refused(
-                Code.DECLINED, "a person said no", hint="do not try this again; ask what to do instead"
-            )
-        if pending.status != "pending":
-            self.guard.halt.check(call.principal, call.server, change=True)
-            raise Refused(
-                Code.APPROVAL_REQUIRED,
-                f"the request for approval is {pending.status}",
-                hint="make the call again to ask anew",
-            )
-        raise Refused(
-            Code.APPROVAL_REQUIRED,
-            f"a person must approve this ({one_line(decision.reason) or decision.risk.name.lower() + ' risk'})",
-            hint=f"ask them to run `interlock approve {pending.id}`, then call {self.server.name}_guard(resume={pending.id}) "
-            "or make the same call again",
-            rule=", ".join(decision.rules[:3]),
-        )
-
-    def _halted(self, call: Call) -> Callable[[], bool]:
-        def halted() -> bool:
-            try:
-                self.guard.halt.check(call.principal, call.server, change=True)
-            except Refused:
-                return True
-            return False
-
-        return halted
-
-    def _look_undo(self, call: Call) -> Look:
-        """What undoing would do now. Own changes without more ado where nothing drifted; others' are asked."""
-        self.settle()
-        id = str(call.raw["id"])
-        change = self.guard.changes.get(id)
-        if change is None:
-            raise Refused(
-                Code.INVALID,
-                f"there is no change {one_line(id, 40)}",
-                hint=f"{self.server.name}_guard() lists your recent changes",
-            )
-        if change.server != self.server.name:
-            raise Refused(Code.INVALID, f"{id} was made by {change.server}", hint=f"use {change.server}_undo")
-        if change.status != Outcome.DONE.value:
-            raise Refused(
-                Code.INVALID,
-                f"{id} cannot be undone: it is {change.status}",
-                hint=f"`interlock show {id}` tells its story",
-            )
-        if change.undo is UndoClass.NONE:
-            raise Refused(Code.INVALID, f"{id} cannot be undone: {change.lost or 'its effect is final'}")
-        look = self.server.look_undo(call, change, self.guard.snapshots.open(id))
-        asks = list(look.asks)
-        if change.agent != call.principal.agent and not _is_person(call):
-            asks.append(f"it undoes a change of {change.agent}")
-        undone = self.guard.changes.get(change.undoes) if change.undoes else None
-        if undone is not None and undone.asked:
-            asks.append(f"it does again what {undone.id} did, which was asked")
-        return replace(look, asks=tuple(asks), undoes=id, dry=bool(call.raw.get("dry_run")))
-
-    def settle(self) -> None:
-        """Give every permitted change whose process is gone its outcome. At start and before every undo."""
-        for change in self.guard.changes.unsettled(self.server.name):
-            self._settle_one(change.id)
-
-    def _settle_one(self, id: str) -> Outcome:
-        change = self.guard.changes.get(id)
-        if change is None:
-            return Outcome.UNKNOWN
-        try:
-            outcome = self.server.settle(change, self.guard.snapshots.open(id))
-        except Exception:
-            log.exception("change not settled", call=id)
-            outcome = Outcome.UNKNOWN
-        self.guard.changes.finish(id, outcome)
-        if change.pid != os.getpid():
-            self.guard.records.append(_settled(change, outcome), durable=True)
-        return outcome
+    # ---------------------------------------------------------------- small pieces
 
     def _deciding(self, policy: Policy) -> Decider:
         cached = self._decider
@@ -607,63 +407,23 @@ class Pipeline:
         return cached[1]
 
     def _note(self, trail: Trail, permit: Permit) -> str:
+        """The guard's own line above a change's result."""
         if permit.slot is None:
             return ""
-        undo = permit.decision.undo
-        how = (
-            "cannot be undone"
-            if undo is UndoClass.NONE
-            else f"undo: {self.server.name}_undo(id={permit.call.id})"
-        )
-        lost = f"; stays lost: {'; '.join(permit.decision.lost)}" if permit.decision.lost else ""
-        by = f"approved by {permit.approval.by}; " if permit.approval is not None else ""
-        return f"done {permit.call.id} ({by}{how}{lost})"
+        decision = permit.decision
+        undo = f"undo: {self.server.name}_undo(id={permit.call.id})"
+        parts = [f"approved by {trail.approval.by}"] if trail.approval is not None else []
+        parts.append("cannot be undone" if decision.undo is UndoClass.NONE else undo)
+        parts += [f"stays lost: {'; '.join(decision.lost)}"] if decision.lost else []
+        return f"done {permit.call.id} ({'; '.join(parts)})"
 
     def _trail(self, name: str, raw: Mapping[str, Any], client: str, id: str) -> Trail:
-        return Trail(
-            started=time.monotonic(),
-            id=id or new_id(self.server.name),
-            tool=one_line(str(name), 60),
-            principal=replace(self.principal, client=one_line(client, 80)) if client else self.principal,
-            raw=raw if isinstance(raw, Mapping) else {},
-        )
+        principal = replace(self.principal, client=one_line(client, 80)) if client else self.principal
+        id = id or new_id(self.server.name)
+        return Trail(id, self.server.name, one_line(name, 60), principal, raw, time.monotonic())
 
     def _record(self, trail: Trail, stage: str, *, durable: bool = False, **more: Any) -> None:
-        principal, decision, approval = trail.principal, trail.decision, trail.approval
-        self.guard.records.append(
-            {
-                "stage": stage,
-                "call": trail.id,
-                "session": principal.session,
-                "principal": {"agent": principal.agent, "user": principal.user, "client": principal.client},
-                "server": self.server.name,
-                "tool": trail.tool,
-                "actions": [_recorded_action(a) for a in trail.actions[:50]],
-                "arguments": answers.recorded(
-                    {k: v for k, v in trail.raw.items() if k != "reason"}, self.guard.detector
-                ),
-                "reason": self.guard.detector.redact(one_line(trail.reason, 300)).text,
-                "decision": None
-                if decision is None
-                else {
-                    "effect": decision.effect.name.lower(),
-                    "risk": decision.risk.name.lower(),
-                    "rules": list(decision.rules),
-                    "reason": decision.reason,
-                    "notify": decision.notify,
-                },
-                "consent": None
-                if approval is None
-                else {"by": approval.by, "channel": approval.channel, "at": approval.at},
-                "undo_class": decision.undo.name.lower() if decision is not None and trail.change else None,
-                "duration_ms": round((time.monotonic() - trail.started) * 1000, 2),
-                **more,
-            },
-            durable=durable,
-        )
-
-
-# ------------------------------------------------------------------------------------------------ small pieces
+        self.guard.records.append({**trail.fields(stage, self.guard.detector), **more}, durable=durable)
 
 
 def new_id(server: str) -> str:
@@ -678,66 +438,16 @@ def _validate(tool: Tool, raw: Mapping[str, Any]) -> BaseModel:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(one_line(str(part), 40) for part in first["loc"]) or "arguments"
+        what = "is not an argument of this tool" if first["type"] == "extra_forbidden" else first["msg"].lower()
         known = ", ".join(tool.arguments.model_fields)
-        what = (
-            "is not an argument of this tool" if first["type"] == "extra_forbidden" else first["msg"].lower()
-        )
         raise Refused(Code.INVALID, f"{where}: {what}", hint=f"{tool.name} takes {known}") from None
 
 
 def _about(reason: str, action: Action | None) -> str:
-    if action is None:
-        return reason
-    return (
-        f"{action.verb} {one_line(action.resource)}: {reason}"
-        if reason
-        else f"{action.verb} {one_line(action.resource)}"
-    )
+    what = f"{action.verb} {one_line(action.resource)}" if action is not None else ""
+    return ": ".join(part for part in (what, reason) if part)
 
 
 def _stop_if_cancelled(call: Call) -> None:
     if call.link.cancelled:
         raise Refused(Code.DECLINED, "the client cancelled the call before anything ran")
-
-
-def _is_person(call: Call) -> bool:
-    return call.principal.agent == ""
-
-
-def _why(error: Exception) -> str:
-    return error.message if isinstance(error, Broken | Failed | Refused) else type(error).__name__
-
-
-def _recorded_action(action: Action) -> dict[str, Any]:
-    return {
-        "verb": action.verb,
-        "resource": one_line(action.resource, 400),
-        "attributes": {
-            key: list(value)
-            if isinstance(value, tuple)
-            else value
-            if isinstance(value, str | int)
-            else repr(value)
-            for key, value in action.attributes.items()
-        },
-    }
-
-
-def _settled(change: Change, outcome: Outcome) -> dict[str, Any]:
-    return {
-        "stage": outcome.value,
-        "call": change.id,
-        "session": change.session,
-        "principal": {"agent": change.agent, "user": change.user, "client": change.client},
-        "server": change.server,
-        "tool": change.tool,
-        "actions": change.actions,
-        "arguments": {},
-        "reason": "",
-        "decision": None,
-        "consent": None,
-        "undo_class": change.undo.name.lower(),
-        "error": None
-        if outcome is Outcome.DONE
-        else {"code": outcome.value, "message": "cut off in flight, then settled"},
-    }
