@@ -1,0 +1,23 @@
+"""`interlock serve NAME`: hands over to `interlock.serve`, which alone loads the protocol."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("serve", help="run one server over stdio")
+    parser.add_argument("name", help="files, git, kubectl or logs")
+    parser.add_argument(
+        "--policy", default="", help="the policy file (else $INTERLOCK_POLICY, else ~/.config/interlock)"
+    )
+    parser.add_argument("--home", default="", help="where state lies (else $INTERLOCK_HOME, else the policy's `state`)")
+    parser.add_argument("--agent", default="", help="the agent's name, where several share one policy")
+    parser.add_argument("--transport", default="stdio", choices=["stdio"])
+    parser.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from interlock.serve import Options, run
+
+    return run(arguments.name, Options(arguments.policy, arguments.home, arguments.agent))

@@ -1,0 +1,109 @@
+"""Opens the guard and one server over one policy. Used by `serve` and by a person's undo on the command line.
+
+The order matters and is `serving`'s for a server process; here is only what each step is made of.
+"""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from interlock.guard.approvals import Approvals
+from interlock.guard.changes import Changes
+from interlock.guard.decide import possible
+from interlock.guard.errors import Broken
+from interlock.guard.halt import Halt
+from interlock.guard.keys import Keys
+from interlock.guard.limits import LimitsLedger
+from interlock.guard.model import Broker, Detector, Principal, Server, Tool, World
+from interlock.guard.overview import guard_tool, undo_tool
+from interlock.guard.pipeline import Guard, Pipeline
+from interlock.guard.policy import Policy, Source
+from interlock.guard.records import Records
+from interlock.guard.snapshots import Snapshots
+from interlock.guard.state import State
+from interlock.redaction import open_detector
+from interlock.registry import SERVERS, VERBS
+
+if TYPE_CHECKING:
+    from interlock.redaction.settings import RedactionSettings
+
+HOME_VARIABLE = "INTERLOCK_HOME"
+
+
+def home_of(argument: str | None, policy: Policy | None) -> Path:
+    """Where state lies: --home, else $INTERLOCK_HOME, else the policy's `state`, else the user's state folder."""
+    chosen = argument or os.environ.get(HOME_VARIABLE)
+    if chosen:
+        if "${" in chosen:
+            raise Broken(f"the home {chosen!r} holds an unexpanded variable", hint="write the path out")
+        return Path(chosen).expanduser().absolute()
+    if policy is not None and policy.state is not None:
+        return policy.state
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "interlock"
+
+
+def server_module(name: str) -> ModuleType:
+    """The `tools` module of a server; Broken where there is none of that name."""
+    if name not in SERVERS:
+        raise Broken(f"there is no server {name!r}", hint=f"the servers are {', '.join(SERVERS)}")
+    return importlib.import_module(f"interlock.{name}.tools")
+
+
+def open_guard(source: Source, home: Path, keys: Keys, server: str) -> tuple[Guard, State]:
+    """State, records and the rest, for one process. Raises Broken when any of it cannot be trusted."""
+    policy = source.current()
+    state = State(home)
+    settings: RedactionSettings | None = getattr(policy, "redaction", None)
+    detector: Detector = open_detector(keys.derive("placeholders"), settings, home / "cache")
+    guard = Guard(
+        source=source,
+        changes=Changes(state),
+        snapshots=Snapshots(home, state),
+        approvals=Approvals(state, keys),
+        limits=LimitsLedger(state),
+        halt=Halt(home),
+        records=Records(home, state, keys, server, detector),
+        detector=detector,
+        verbs=VERBS,
+        now=state.now,
+    )
+    return guard, state
+
+
+def open_pipeline(
+    name: str, guard: Guard, home: Path, keys: Keys, broker: Broker | None, principal: Principal
+) -> Pipeline:
+    """The server of that name, behind the guard."""
+    policy = guard.source.current()
+    world = World(policy=policy, home=home, key=keys.derive(f"server:{name}"), detector=guard.detector, broker=broker)
+    server: Server = server_module(name).open_server(world)
+    return Pipeline(server, offered(server, policy), guard, principal)
+
+
+def offered(server: Server, policy: Policy) -> Mapping[str, Tool]:
+    """The tools that the policy can ever allow, in a fixed order: reads, changes, then the guard's own."""
+    wanted = [tool for tool in server.tools if any(possible(policy.rules, verb) for verb in tool.verbs)]
+    changing = sorted({verb for tool in wanted if tool.change for verb in tool.verbs if VERBS[verb].change})
+    tools = [tool for tool in wanted if not tool.change]
+    tools.append(guard_tool(server.name))
+    tools += [tool for tool in wanted if tool.change]
+    if changing:
+        tools.append(undo_tool(server.name, changing))
+    return {tool.name: tool for tool in tools}
+
+
+def os_user() -> str:
+    """The name of the account that this process runs under, by number: no variable decides it."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return getpass.getuser() if os.environ.get("USER") else str(os.getuid())
