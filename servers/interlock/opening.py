@@ -20,9 +20,9 @@ from interlock.guard.errors import Broken
 from interlock.guard.halt import Halt
 from interlock.guard.keys import Keys
 from interlock.guard.limits import LimitsLedger
-from interlock.guard.model import Broker, Detector, Principal, Server, Tool, World
+from interlock.guard.model import Broker, Detector, Server, Tool, World
 from interlock.guard.overview import guard_tool, undo_tool
-from interlock.guard.pipeline import Guard, Pipeline
+from interlock.guard.pipeline import Guard
 from interlock.guard.policy import Policy, Source
 from interlock.guard.records import Records
 from interlock.guard.snapshots import Snapshots
@@ -77,14 +77,14 @@ def open_guard(source: Source, home: Path, keys: Keys, server: str) -> tuple[Gua
     return guard, state
 
 
-def open_pipeline(
-    name: str, guard: Guard, home: Path, keys: Keys, broker: Broker | None, principal: Principal
-) -> Pipeline:
-    """The server of that name, behind the guard."""
+def open_server(
+    name: str, guard: Guard, home: Path, keys: Keys, broker: Broker | None = None
+) -> tuple[Server, Mapping[str, Tool]]:
+    """The server of that name and the tools that its policy can ever allow."""
     policy = guard.source.current()
-    world = World(policy=policy, home=home, key=keys.derive(f"server:{name}"), detector=guard.detector, broker=broker)
+    world = World(policy, home, key=keys.derive(f"server:{name}"), detector=guard.detector, broker=broker)
     server: Server = server_module(name).open_server(world)
-    return Pipeline(server, offered(server, policy), guard, principal)
+    return server, offered(server, policy)
 
 
 def offered(server: Server, policy: Policy) -> Mapping[str, Tool]:

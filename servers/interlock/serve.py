@@ -25,7 +25,7 @@ from interlock.guard.model import Detector, Principal
 from interlock.guard.pipeline import Guard, Pipeline
 from interlock.guard.policy import Policy, Source, find_policy
 from interlock.guard.state import State
-from interlock.opening import home_of, open_guard, open_pipeline, os_user, server_module
+from interlock.opening import home_of, open_guard, open_server, os_user, server_module
 from interlock.sandbox.broker import start_broker
 from interlock.sandbox.confine import confine
 from interlock.session import Session
@@ -73,7 +73,8 @@ def run(name: str, options: Options) -> int:
     agent = options.agent or policy.agent
     session = Session(time.time())
     principal = Principal(agent=agent, user=os_user(), session=session.label(time.time()))
-    pipeline = open_pipeline(name, guard, home, keys, broker, principal)
+    server, tools = open_server(name, guard, home, keys, broker)
+    pipeline = Pipeline(server, tools, guard, principal)
     pipeline.session = session
     registration = register(name, home, agent)
     try:

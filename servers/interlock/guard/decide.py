@@ -97,6 +97,16 @@ class Decider:
             lost=tuple(dict.fromkeys(line for d in decisions for line in d.lost)),
         )
 
+    def bounds(self, actions: Iterable[Action]) -> Decision:
+        """What binds even a person: the built-in rules alone. Allows whatever they do not deny."""
+        actions = list(actions)
+        for action in actions:
+            for rule in (matched.rule for matched in self.matching(action)):
+                if rule.layer is Layer.BUILTIN and rule.effect is Effect.DENY:
+                    return Decision(Effect.DENY, Risk.LOW, rule.reason, (rule.id,), code=rule.code, hint=rule.hint)
+        verbs = [self._verbs[action.verb] for action in actions]
+        return Decision(Effect.ALLOW, max(verb.risk for verb in verbs), "a person does it", ("person",))
+
     def matching(self, action: Action) -> list[Matched]:
         """Every rule that fits the action, also those that a user's rule takes out, strictest first."""
         index = self._by_verb.get(action.verb)

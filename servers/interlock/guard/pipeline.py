@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from interlock.session import Session
 from interlock.untrusted import one_line
 
 from . import answers, consent
@@ -100,6 +101,7 @@ class Pipeline:
         self.guard = guard
         self.principal = principal
         self.settling = Settling(server, guard.changes, guard.snapshots, guard.records)
+        self.session: Session | None = None  # names the session anew after a long pause
         self._decider: tuple[Policy, Decider] | None = None
 
     def call(self, name: str, raw: Mapping[str, Any], link: Link, client: str = "") -> Answer:
@@ -246,8 +248,7 @@ class Pipeline:
         if not trail.change:
             return Permit(call, decision, look, trail.approval, seal=_SEAL)
         guard = self.guard
-        guard.halt.check(call.principal, call.server, change=True)
-        guard.limits.reserve_change(call.principal, call, look, call.policy.limits)
+        self.reserve(call, look)
         slot = guard.snapshots.reserve(call.id, look.size, call.principal.agent, call.policy.snapshots)
         try:
             self.server.capture(call, look, slot)
@@ -262,6 +263,11 @@ class Pipeline:
             raise
         trail.permitted = True
         return Permit(call, decision, look, trail.approval, slot, seal=_SEAL)
+
+    def reserve(self, call: Call, look: Look) -> None:
+        """The last look at the halt, and the change's place within the limits."""
+        self.guard.halt.check(call.principal, call.server, change=True)
+        self.guard.limits.reserve_change(call.principal, call, look, call.policy.limits)
 
     def run(self, trail: Trail, permit: Permit) -> Result:
         """Touch the world, with the permit. A change that breaks is judged by comparing the world."""
@@ -418,7 +424,8 @@ class Pipeline:
         return f"done {permit.call.id} ({'; '.join(parts)})"
 
     def _trail(self, name: str, raw: Mapping[str, Any], client: str, id: str) -> Trail:
-        principal = replace(self.principal, client=one_line(client, 80)) if client else self.principal
+        session = self.session.label(time.time()) if self.session is not None else self.principal.session
+        principal = replace(self.principal, client=one_line(client, 80), session=session)
         id = id or new_id(self.server.name)
         return Trail(id, self.server.name, one_line(name, 60), principal, raw, time.monotonic())
 

@@ -73,9 +73,10 @@ class Settling:
             raise Refused(Code.INVALID, f"{id} cannot be undone: {change.lost or 'its effect is final'}")
         look = self._server.look_undo(call, change, self._snapshots.open(id))
         asks = list(look.asks)
-        if change.agent != call.principal.agent:
-            asks.append(f"it undoes a change of {change.agent or 'a person'}")
-        undone = self._changes.get(change.undoes) if change.undoes else None
-        if undone is not None and undone.asked:
-            asks.append(f"it does again what {undone.id} did, which was asked")
+        if call.principal.agent:  # for a person, containment and drift are all
+            if change.agent != call.principal.agent:
+                asks.append(f"it undoes a change of {change.agent or 'a person'}")
+            undone = self._changes.get(change.undoes) if change.undoes else None
+            if undone is not None and undone.asked:
+                asks.append(f"it does again what {undone.id} did, which was asked")
         return replace(look, asks=tuple(asks), undoes=id, dry=bool(call.raw.get("dry_run")))

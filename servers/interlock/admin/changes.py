@@ -1,0 +1,164 @@
+"""`interlock changes|undo|snapshots`: what agents changed, and putting it back."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from interlock.guard.errors import Broken, Code, Refused
+
+from .home import Opened, open_home, person
+from .terminal import say, say_json, table, when
+
+if TYPE_CHECKING:
+    from interlock.guard.changes import Change
+    from interlock.guard.person import PersonPipeline
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("changes", help="what agents changed")
+    parser.add_argument("--session", default="")
+    parser.add_argument("--agent", default="")
+    parser.add_argument("--limit", type=int, default=30)
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=_changes)
+
+    parser = subparsers.add_parser("undo", help="put back a change, or a whole session's")
+    parser.add_argument("id", nargs="?", default="", metavar="ID")
+    parser.add_argument(
+        "--session", default="", metavar="S", help="all that a session changed, newest first, across servers"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what it would do")
+    parser.add_argument("--anyway", action="store_true", help="undo although something else has changed since")
+    parser.set_defaults(run=_undo)
+
+    parser = subparsers.add_parser("snapshots", help="what undo needs: list, or purge for good")
+    actions = parser.add_subparsers(dest="action", required=True)
+    listing = actions.add_parser("list", help="snapshots by age and size")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(run=_list)
+    purge = actions.add_parser("purge", help="remove snapshots: their changes can no longer be undone")
+    purge.add_argument("ids", nargs="+", metavar="ID")
+    purge.set_defaults(run=_purge)
+
+
+def _changes(arguments: argparse.Namespace) -> int:
+    with open_home() as opened:
+        changes = opened.changes.list(agent=arguments.agent, session=arguments.session, limit=arguments.limit)
+        if arguments.json:
+            say_json([_as_json(change) for change in changes])
+            return 0
+        rows = [
+            (c.id, when(c.at), c.session, c.agent, c.tool, "; ".join(c.resources)[:90], c.status, c.undo.name.lower())
+            for c in changes
+        ]
+        columns = ("id", "at", "session", "agent", "tool", "what", "status", "undo")
+        table(columns, rows, "no agent has changed anything")
+    return 0
+
+
+def _undo(arguments: argparse.Namespace) -> int:
+    if bool(arguments.id) == bool(arguments.session):
+        print("interlock undo: name one change, or a session with --session", file=sys.stderr)
+        return 2
+    with open_home() as opened:
+        if arguments.id:
+            change = opened.changes.get(arguments.id)
+            if change is None:
+                raise Refused(Code.INVALID, f"there is no change {arguments.id}", hint="interlock changes lists them")
+            wanted = [change]
+        else:
+            wanted = [c for c in opened.changes.list(session=arguments.session, limit=10_000) if c.status == "done"]
+            if not wanted:
+                raise Refused(
+                    Code.INVALID, f"session {arguments.session} has nothing to undo", hint="interlock changes"
+                )
+        return _undo_all(opened, wanted, arguments.dry_run, arguments.anyway)
+
+
+def _undo_all(opened: Opened, changes: Sequence[Change], dry_run: bool, anyway: bool) -> int:
+    """Newest first, across servers; stops at the first that cannot be put back, for older ones lie below it."""
+    pipelines: dict[str, PersonPipeline] = {}
+    try:
+        for change in changes:
+            if change.server not in pipelines:
+                pipelines[change.server] = _pipeline(opened, change.server)
+            pipeline = pipelines[change.server]
+            pipeline.accept_drift = anyway
+            from interlock.guard.person import undo
+
+            worked, text = undo(pipeline, change.id, dry_run)
+            say(text)
+            if not worked:
+                if len(changes) > 1:
+                    say(f"stopped at {change.id}; what is newer is undone, what is older is not touched")
+                return 1
+    finally:
+        for pipeline in pipelines.values():
+            pipeline.server.close()
+            pipeline.guard.records.close()
+    return 0
+
+
+def _pipeline(opened: Opened, server: str) -> PersonPipeline:
+    from interlock.guard.model import Principal
+    from interlock.guard.person import PersonPipeline
+    from interlock.guard.policy import Source, find_policy
+    from interlock.opening import open_guard, open_server, os_user
+
+    source = Source(find_policy(None))
+    guard, _ = open_guard(source, opened.path, opened.keys, server)
+    opened_server, tools = open_server(server, guard, opened.path, opened.keys)
+    return PersonPipeline(opened_server, tools, guard, Principal(agent="", user=os_user(), session="terminal"))
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    with open_home() as opened:
+        usage = opened.snapshots.usage()
+        if arguments.json:
+            say_json(usage)
+            return 0
+        rows = [(s["id"], when(s["at"]), s["agent"], _size(s["bytes"])) for s in usage["snapshots"]]
+        table(("change", "at", "agent", "size"), rows, "no snapshots")
+        say(f"\n{_size(usage['bytes'])} in {len(rows)} snapshots")
+    return 0
+
+
+def _purge(arguments: argparse.Namespace) -> int:
+    from interlock.guard.statements import make
+
+    with open_home() as opened:
+        known = {s["id"] for s in opened.snapshots.usage()["snapshots"]}
+        missing = [id for id in arguments.ids if id not in known]
+        if missing:
+            raise Broken(f"there is no snapshot {', '.join(missing)}", hint="interlock snapshots list")
+        make(opened.state, person(), "purge", ids=arguments.ids)
+        opened.snapshots.purge(arguments.ids)
+        say(f"purged {', '.join(arguments.ids)}: they can no longer be undone")
+    return 0
+
+
+def _as_json(change: Change) -> dict[str, object]:
+    return {
+        "id": change.id,
+        "at": change.at,
+        "session": change.session,
+        "agent": change.agent,
+        "server": change.server,
+        "tool": change.tool,
+        "resources": list(change.resources),
+        "status": change.status,
+        "undo": change.undo.name.lower(),
+        "lost": change.lost,
+    }
+
+
+def _size(count: int) -> str:
+    amount = float(count)
+    for unit in ("B", "K", "M", "G"):
+        if amount < 1024 or unit == "G":
+            return f"{amount:.0f}{unit}" if unit == "B" else f"{amount:.1f}{unit}"
+        amount /= 1024
+    return str(count)

@@ -1,0 +1,125 @@
+"""What the commands open: the home that the policy (or a variable) names, its state and ledgers, the person's key.
+
+Opened as late as can be, so that each command loads only what it needs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interlock.guard.errors import Broken
+
+if TYPE_CHECKING:
+    from interlock.guard.approvals import Approvals
+    from interlock.guard.changes import Changes
+    from interlock.guard.halt import Halt
+    from interlock.guard.keys import Keys
+    from interlock.guard.limits import LimitsLedger
+    from interlock.guard.policy import Policy
+    from interlock.guard.snapshots import Snapshots
+    from interlock.guard.state import State
+    from interlock.guard.statements import Person
+
+
+@dataclass
+class Opened:
+    """A home for one command. Its parts are opened when they are first asked for."""
+
+    path: Path
+
+    @cached_property
+    def policy(self) -> Policy | None:
+        """The policy, or None where there is none or it is broken: most commands work without."""
+        from interlock.guard.policy import find_policy, load
+
+        try:
+            return load(find_policy(None))
+        except Broken:
+            return None
+
+    @cached_property
+    def state(self) -> State:
+        from interlock.guard.state import State
+
+        return State(self.path)
+
+    @cached_property
+    def keys(self) -> Keys:
+        from interlock.guard.keys import Keys
+
+        return Keys.load()
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        from interlock.guard.approvals import Approvals
+
+        return Approvals(self.state, self.keys)
+
+    @cached_property
+    def changes(self) -> Changes:
+        from interlock.guard.changes import Changes
+
+        return Changes(self.state)
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        from interlock.guard.snapshots import Snapshots
+
+        return Snapshots(self.path, self.state)
+
+    @cached_property
+    def limits(self) -> LimitsLedger:
+        from interlock.guard.limits import LimitsLedger
+
+        return LimitsLedger(self.state)
+
+    @cached_property
+    def halt(self) -> Halt:
+        from interlock.guard.halt import Halt
+
+        return Halt(self.path)
+
+
+@contextmanager
+def open_home(create: bool = False) -> Iterator[Opened]:
+    """The home of this user's installation. Raises Broken where there is none yet."""
+    path = home_path()
+    if not path.is_dir() and not create:
+        raise Broken(
+            f"there is no home at {path}", hint="interlock init, or start a server; $INTERLOCK_HOME names another"
+        )
+    opened = Opened(path)
+    try:
+        yield opened
+    finally:
+        if "state" in opened.__dict__:
+            opened.state.close()
+
+
+def home_path() -> Path:
+    """As the servers find it, without loading the policy when a variable says it."""
+    from interlock.opening import HOME_VARIABLE, home_of
+
+    if os.environ.get(HOME_VARIABLE):
+        return home_of(None, None)
+    from interlock.guard.policy import find_policy, load
+
+    try:
+        return home_of(None, load(find_policy(None)))
+    except Broken:
+        return home_of(None, None)
+
+
+def person() -> Person:
+    """The person's signing key; asks for its passphrase where it has one."""
+    import getpass
+
+    from interlock.guard.statements import Person
+
+    return Person.load(lambda: getpass.getpass("passphrase of your key: "))
