@@ -1,0 +1,128 @@
+"""The types of the policy's values: durations, sizes, places, globs. Used by the sections of all servers.
+
+Each checks one value and says in its error what would be right. Not for what a value means.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from interlock import globs
+
+_DURATION = re.compile(r"(\d{1,9})(s|m|h|d)\Z")
+_SIZE = re.compile(r"(\d{1,12})([KMGT]?)\Z")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+class PolicyModel(BaseModel):
+    """What every part of a policy shares: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+
+def seconds(value: Any) -> int:
+    """`90s`, `15m`, `4h`, `30d` as whole seconds. Raises ValueError."""
+    if isinstance(value, str) and (match := _DURATION.match(value)):
+        return int(match[1]) * _SECONDS[match[2]]
+    raise ValueError("a time is a number and one of s, m, h, d, such as 90s, 15m, 4h or 30d")
+
+
+def size(value: Any) -> int:
+    """`200`, `5M`, `20G` as bytes; powers of 1024. Raises ValueError."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and (match := _SIZE.match(text)):
+        return int(int(match[1]) * 1024 ** _POWER[match[2]])
+    raise ValueError("a size is a number of bytes, or a number and one of K, M, G, T, such as 5M or 20G")
+
+
+def place(value: Any) -> Path:
+    """A `~` or absolute path as a real path (links resolved as far as they exist). Raises ValueError."""
+    return Path(os.path.realpath(_absolute(value)))
+
+
+def place_glob(value: Any) -> str:
+    """A glob over real paths: `~` expanded, links resolved in the part before its first special character."""
+    text = _absolute(value)
+    globs.check(text)
+    parts = text.split("/")
+    plain = next((i for i, part in enumerate(parts) if globs.special(part)), len(parts))
+    if plain <= 1:
+        return text
+    real = os.path.realpath("/".join(parts[:plain]) or "/")
+    return "/".join([globs.escape(real).rstrip("/"), *parts[plain:]])
+
+
+def path_pattern(value: Any) -> str:
+    """The glob of a rule for an attribute that is a path: a place, or `**/...` for anywhere. Raises ValueError."""
+    text = _text(value)
+    if text.startswith("**"):
+        globs.check(text)
+        return text
+    return place_glob(text)
+
+
+def name_glob(value: Any) -> str:
+    """A glob over names (branches, namespaces, programs). Raises ValueError."""
+    text = _text(value)
+    globs.check(text)
+    return text
+
+
+def one_or_more(value: Any) -> Any:
+    """A single value where a list may stand."""
+    return [value] if isinstance(value, str) else value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"this must be text; {_kind(value)} stands here (put it in quotes if it is meant as text)")
+    if not value or value != value.strip():
+        raise ValueError("this must not be empty nor begin or end with a space")
+    if "${" in value:
+        raise ValueError("`${` is not expanded in a policy: write the value out")
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("this holds a control character")
+    return value
+
+
+def _absolute(value: Any) -> str:
+    text = _text(value)
+    if text == "~" or text.startswith("~/"):
+        home = os.environ.get("HOME") or str(Path.home())
+        text = (globs.escape(home) if globs.special(text) else home) + text[1:]
+    elif text.startswith("~"):
+        raise ValueError("only `~/` of your own home is expanded: write the path out")
+    if not text.startswith("/"):
+        raise ValueError("a path must be absolute or begin with `~/`: a server has no meaningful working directory")
+    if any(part in (".", "..") for part in text.split("/")):
+        raise ValueError("a path must not hold `.` or `..` as a part")
+    while "//" in text:
+        text = text.replace("//", "/")
+    return text.rstrip("/") or "/"
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    return "a list" if isinstance(value, Sequence) else "a mapping"
+
+
+Seconds = Annotated[int, BeforeValidator(seconds, json_schema_input_type=str), Field(gt=0)]
+Size = Annotated[int, BeforeValidator(size, json_schema_input_type=int | str), Field(ge=0)]
+Place = Annotated[Path, BeforeValidator(place, json_schema_input_type=str)]
+PlaceGlob = Annotated[str, BeforeValidator(place_glob)]
+PathPattern = Annotated[str, BeforeValidator(path_pattern)]
+NameGlob = Annotated[str, BeforeValidator(name_glob)]
+Text = Annotated[str, BeforeValidator(_text)]
+NamesList = Annotated[tuple[NameGlob, ...], Field(min_length=1)]

@@ -1,0 +1,1 @@
+"""The kubectl server: Kubernetes within the policy's contexts, namespaces and kinds."""
