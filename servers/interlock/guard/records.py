@@ -1,0 +1,323 @@
+"""Appends what happened: this process's own chain of records, and its head in `state.db`.
+
+Not for wording records (`trail`) nor for reading them (`audit`). The form of a chain is told in `chains`.
+
+What is synced, and why. A record is one `write()` on an O_APPEND descriptor followed by the head's update in one
+small transaction (not synced either): after a crash of the process both are there, or the head is one line behind,
+which the next process to open the home mends. A `durable` record needs one `fdatasync` of the chain; the first one
+in a part also needs the folder's own fsync, for the file's name. Nothing else is synced: reads lost in a power cut are
+counted and recorded at the next start, and an outcome lost in one is found again by settling.
+
+Nothing here grows with the length of the audit: opening a home looks at unfinished chains and a few finished ones,
+by length and last line.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from . import chains
+from .errors import Broken
+from .processes import myself
+from .reconciling import Reconciled, reconcile
+
+if TYPE_CHECKING:
+    from .keys import Keys
+    from .model import Detector
+    from .state import State
+
+log = structlog.get_logger("interlock.records")
+
+REFUSED_AT: Final = "nothing runs unrecorded"
+# Fields that are the guard's own words, digests and numbers, or that the trail has redacted already.
+_OWN_WORDS: Final = frozenset(
+    {"stage", "call", "session", "server", "tool", "arguments", "reason", "consent", "undo_class", "duration_ms"}
+    | {"result", "before", "after"}
+)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+LAST_OF_RESERVE: Final = 4 << 20  # bytes kept for outcomes and undo when reads live on the reserve
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One appended line. `time` in seconds; `fields` as they lie on disk."""
+
+    chain: str
+    seq: int
+    hash: str
+    time: float
+    fields: Mapping[str, Any]
+
+
+class Records:
+    """This process's chain, made at its first record. Thread-safe. Every error is Broken: nothing runs unrecorded."""
+
+    def __init__(self, home: Path, state: State, keys: Keys, server: str, detector: Detector) -> None:
+        """Opens the audit folder and brings unfinished chains of gone processes in order.
+
+        Damage does not raise here but at each append until `interlock audit repair`, so that a server can start,
+        say what is wrong, and go on when it is mended. `check()` raises it at once.
+        """
+        self._home = home
+        self._state = state
+        self._keys = keys
+        self._server = server
+        self._detector = detector
+        self._lock = threading.Lock()
+        self._syncing = threading.Lock()  # taken after _lock, never before
+        self._folder = -1
+        self._fd = -1
+        self._chain = ""
+        self._head = chains.Head("")
+        self._synced = chains.Head("")
+        self._named = False  # the current part's name is known to be on disk
+        self._torn = False  # our own last write was cut short
+        self._ready = False
+        self._news: list[Reconciled] = []
+        try:
+            self._open()
+        except Broken as broken:
+            log.error("records refuse", problem=broken.message)
+
+    @property
+    def chain(self) -> str:
+        """The name of this process's chain; empty before its first record."""
+        return self._chain
+
+    def check(self) -> None:
+        """Raises Broken when a record could not be appended now."""
+        with self._lock:
+            self._open()
+
+    def append(self, fields: Mapping[str, Any], durable: bool = False) -> Record:
+        """Write one record; `durable`: it is on the disk when this returns. Raises Broken.
+
+        After Broken the record may still be in the chain (its head or its sync failed): it then tells of a call
+        that did not run, never the other way round.
+        """
+        with self._lock:
+            self._open()
+            while self._news:
+                self._write(self._news[0].fields())
+                self._news.pop(0)
+            record = self._write(self._redacted(fields), reserve=_may_use_reserve(fields))
+        if durable:
+            self._sync(record)
+        return record
+
+    def close(self) -> None:
+        """Sign and finish the chain. Never raises: what is missing is mended at the next start."""
+        with self._lock:
+            if self._fd < 0:
+                return
+            try:
+                self._line(self._checkpoint_fields())
+                chains.sync_data(self._fd)
+                self._synced = self._head
+                self._save_head("closed")
+            except (OSError, Broken) as error:
+                log.warning("chain not closed", chain=self._chain, problem=str(error))
+            os.close(self._fd)
+            self._fd = -1
+            self._ready = False
+            self._chain = ""
+
+    # ---------------------------------------------------------------- opening
+
+    def _open(self) -> None:
+        if self._ready:
+            return
+        try:
+            if self._folder < 0:
+                folder = chains.folder_of(self._home)
+                folder.mkdir(mode=0o700, exist_ok=True)
+                self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._news += reconcile(self._folder, self._state)
+        except OSError as error:
+            raise _broken(error, "the audit folder cannot be used") from error
+        self._ready = True
+
+    def _begin(self) -> None:
+        """A chain of this process's own: its head first, so that no chain is ever without one."""
+        pid, start, booted = myself()
+        now = self._state.now()
+        chain = chains.new_chain(self._server, now, pid)
+        head = chains.Head(chain, hash=chains.genesis(chain))
+        with self._state.tx() as db:
+            db.execute(
+                "INSERT INTO heads (chain, server, pid, start, boot, part, seq, hash, bytes, synced_seq, synced_hash,"
+                " synced_bytes, opened, updated, status) VALUES (?,?,?,?,?,0,0,?,0,0,?,0,?,?,'open')",
+                (chain, self._server, pid, start, booted, head.hash, head.hash, now, now),
+            )
+        self._fd = self._create(chain, 0)
+        self._chain, self._head, self._synced, self._named, self._torn = chain, head, head, False, False
+
+    def _create(self, chain: str, part: int) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(chains.part_name(chain, part), flags, 0o600, dir_fd=self._folder)
+
+    # ---------------------------------------------------------------- writing
+
+    def _write(self, fields: Mapping[str, Any], reserve: bool = False) -> Record:
+        """One record and its head; a checkpoint or a new part before it where it is time."""
+        try:
+            return self._write_once(fields)
+        except (OSError, Broken) as error:
+            if not (reserve and _is_full(error) and self._room_in_reserve(fields)):
+                raise _broken(error, "the record cannot be written") from error
+        try:
+            return self._write_once(fields)
+        except OSError as error:
+            raise _broken(error, "the record cannot be written") from error
+
+    def _write_once(self, fields: Mapping[str, Any]) -> Record:
+        if self._fd < 0:
+            self._begin()
+        self._look_after_file()
+        if self._head.bytes >= chains.PART_BYTES:
+            self._rotate()
+        if (self._head.seq + 1) % chains.CHECKPOINT_EVERY == 0:
+            self._line(self._checkpoint_fields())
+        record = self._line(fields)
+        if not self._save_head("open"):
+            # A person set the chain aside (`audit repair`) while we wrote to it: say it again in a new one.
+            self._leave()
+            self._begin()
+            record = self._line(fields)
+            self._save_head("open")
+        return record
+
+    def _line(self, fields: Mapping[str, Any]) -> Record:
+        now = self._state.now()
+        seq = self._head.seq + 1
+        line, digest = chains.make_line(seq, now, fields, self._head.hash)
+        written = 0
+        try:
+            written = os.write(self._fd, line)
+        finally:
+            self._torn = written != len(line)
+        if self._torn:
+            self._cut_torn()
+            raise OSError(errno.ENOSPC, "the record was cut short")
+        head = self._head
+        self._head = chains.Head(head.chain, head.part, seq, digest, head.bytes + len(line))
+        return Record(head.chain, seq, digest, now, fields)
+
+    def _look_after_file(self) -> None:
+        """The file must be as we left it: others may read it, nobody else writes."""
+        if self._torn:
+            self._cut_torn()
+        found = os.fstat(self._fd)
+        if found.st_size != self._head.bytes or found.st_nlink == 0:
+            self._still_ours()
+
+    def _still_ours(self) -> None:
+        row = self._state.read().execute("SELECT status FROM heads WHERE chain = ?", (self._chain,)).fetchone()
+        if row is not None and row[0] == "open":
+            raise Broken(
+                f"the chain of records {self._chain} was changed from outside; {REFUSED_AT}",
+                hint="a person looks with `interlock audit verify` and settles it with `interlock audit repair`",
+            )
+        self._leave()
+        self._begin()
+
+    def _leave(self) -> None:
+        with self._syncing:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _cut_torn(self) -> None:
+        os.ftruncate(self._fd, self._head.bytes)
+        self._torn = False
+
+    def _rotate(self) -> None:
+        """The next part links to the last line of this one, which is synced before it is left."""
+        fd = self._create(self._chain, self._head.part + 1)
+        with self._syncing:
+            chains.sync_data(self._fd)
+            os.close(self._fd)
+            self._fd = fd
+            head = self._head
+            self._head = chains.Head(head.chain, head.part + 1, head.seq, head.hash, 0)
+            self._synced = self._head
+            self._named = False
+
+    def _checkpoint_fields(self) -> dict[str, Any]:
+        payload = chains.checkpoint_payload(self._head.chain, self._head.seq + 1, self._head.hash)
+        return {"stage": "checkpoint", "signature": self._keys.sign_checkpoint(payload).hex()}
+
+    def _save_head(self, status: str) -> bool:
+        head, synced = self._head, self._synced
+        with self._state.tx() as db:
+            done = db.execute(
+                "UPDATE heads SET part=?, seq=?, hash=?, bytes=?, synced_seq=?, synced_hash=?, synced_bytes=?,"
+                " updated=?, status=? WHERE chain=? AND status='open'",
+                (head.part, head.seq, head.hash, head.bytes, synced.seq, synced.hash, synced.bytes,
+                 self._state.now(), status, head.chain),
+            )  # fmt: skip
+            return bool(done.rowcount == 1)
+
+    def _sync(self, record: Record) -> None:
+        """One fdatasync for everything written so far; threads that come together share it."""
+        with self._syncing:
+            if self._synced.chain == record.chain and self._synced.seq >= record.seq and self._named:
+                return
+            head, fd = self._head, self._fd
+            try:
+                chains.sync_data(fd)
+                if not self._named:
+                    os.fsync(self._folder)
+                    self._named = True
+            except OSError as error:
+                raise _broken(error, "the record cannot be made durable") from error
+            self._synced = head
+
+    def _room_in_reserve(self, fields: Mapping[str, Any]) -> bool:
+        """On a full disk outcomes, refusals and reads live on the reserve; its last part is for changes and undo."""
+        self._state.use_reserve()
+        status = os.fstatvfs(self._folder)
+        matters = fields.get("undo_class") is not None or str(fields.get("tool", "")).endswith("_undo")
+        return matters or status.f_bavail * status.f_frsize > LAST_OF_RESERVE
+
+    def _redacted(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The detector stands on this way out too: names, errors and attributes may quote the world."""
+        try:
+            world = {key: value for key, value in fields.items() if value and key not in _OWN_WORDS}
+            return {**fields, **self._detector.redact_value(world)[0]} if world else dict(fields)
+        except Broken:
+            raise
+        except Exception as error:
+            raise Broken(f"the record cannot be redacted ({type(error).__name__}); {REFUSED_AT}") from error
+
+
+def _may_use_reserve(fields: Mapping[str, Any]) -> bool:
+    """Everything but the permission of a new change: that waits until there is space."""
+    return fields.get("stage") != "permitted" or str(fields.get("tool", "")).endswith("_undo")
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return "full" in str(error)
+
+
+def _broken(error: BaseException, what: str) -> Broken:
+    if isinstance(error, Broken):
+        return error
+    number = error.errno if isinstance(error, OSError) else None
+    why = os.strerror(number).lower() if number else type(error).__name__
+    hint = {
+        errno.ENOSPC: "free space on the disk that holds the state; undo and reads go on while the reserve lasts",
+        errno.EROFS: "the disk is mounted read-only; mend that and go on",
+        errno.EACCES: "make the state folder writable for this account (0700)",
+        errno.EFBIG: "the file-size limit of this process is reached (ulimit -f)",
+    }.get(number or 0, "`interlock doctor` tells more")
+    return Broken(f"{what} ({why}); {REFUSED_AT}", hint=hint)
