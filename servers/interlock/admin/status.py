@@ -74,7 +74,8 @@ def _facts(opened: Opened) -> dict[str, Any]:
         ],
         "unknown": [
             (c.id, when(c.at, now), c.tool, "; ".join(c.resources))
-            for c in opened.changes.list(status="unknown", limit=20)
+            for c in opened.changes.list(limit=1000)
+            if c.status == "unknown"
         ],
     }
 

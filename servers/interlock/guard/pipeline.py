@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -258,8 +259,9 @@ class Pipeline:
             guard.changes.begin(call, look, decision, asked=asked, pid=pid, pid_start=process_start(pid) or 0)
             self._record(trail, "permitted", durable=True)
         except BaseException:
-            guard.changes.discard(call.id)
-            guard.snapshots.discard(call.id)
+            with suppress(Exception):  # what cannot be tidied up now is settled as never run at the next start
+                guard.changes.discard(call.id)
+                guard.snapshots.discard(call.id)
             raise
         trail.permitted = True
         return Permit(call, decision, look, trail.approval, slot, seal=_SEAL)
