@@ -214,33 +214,24 @@ class _Index:
     """
 
     def __init__(self, compiled: Sequence[_Compiled]) -> None:
-        self._order = {id(c): i for i, c in enumerate(compiled)}
         self._always: list[_Compiled] = []
         self._by_word: dict[str, dict[str, list[_Compiled]]] = defaultdict(lambda: defaultdict(list))
         self._by_part: dict[str, list[tuple[str, _Compiled]]] = defaultdict(list)
         self._keyed: dict[str, list[_Compiled]] = defaultdict(list)
-        frequency = Counter(
-            word
-            for c in compiled
-            for match in c.rule.where.values()
-            if isinstance(match, Globs)
-            for pattern in match.patterns
-            for word in _words(pattern)
-        )
+        patterns = [(c, key, pattern) for c in compiled for key, pattern in _indexed(c.rule)]
+        common_words = Counter(word for _, _, pattern in patterns for word in _words(pattern))
+        common_parts = Counter(part for _, _, pattern in patterns for part in _parts(pattern))
         for c in compiled:
-            key = _index_key(c.rule)
-            if key is None:
+            if not _indexed(c.rule):
                 self._always.append(c)
-                continue
+        for c, key, pattern in patterns:
             self._keyed[key].append(c)
-            match = c.rule.where[key]
-            assert isinstance(match, Globs)
-            for pattern in match.patterns:
-                words = _words(pattern)
-                if words:
-                    self._by_word[key][min(words, key=lambda w: (frequency[w], -len(w)))].append(c)
-                else:
-                    self._by_part[key].append((_longest_part(pattern), c))
+            word = min(_words(pattern), key=lambda w: (common_words[w], -len(w)), default="")
+            part = min(_parts(pattern), key=lambda p: (common_parts[p], -len(p)), default="")
+            if word and common_words[word] <= max(common_parts[part], 4):
+                self._by_word[key][word].append(c)
+            else:
+                self._by_part[key].append((part, c))
 
     def candidates(self, action: Action) -> list[_Compiled]:
         """A superset of the rules that fit, each once."""
@@ -258,9 +249,11 @@ class _Index:
         return list(found.values())
 
 
-def _index_key(rule: Rule) -> str | None:
-    keys = [key for key, match in rule.where.items() if isinstance(match, Globs)]
-    return "path" if "path" in keys else (keys[0] if keys else None)
+def _indexed(rule: Rule) -> list[tuple[str, str]]:
+    """The attribute by which a rule is found, with each of its globs for it; empty when it has none."""
+    globs = {key: match for key, match in rule.where.items() if isinstance(match, Globs)}
+    key = "path" if "path" in globs else next(iter(globs), "")
+    return [(key, pattern) for pattern in globs[key].patterns] if key else []
 
 
 _SPECIAL = frozenset("*?[]{}\\")
@@ -274,8 +267,8 @@ def _words(pattern: str) -> list[str]:
     return words if "/" in pattern or not _SPECIAL.intersection(pattern) else []
 
 
-def _longest_part(pattern: str) -> str:
-    """The longest run of plain characters that a glob requires; empty when there is none to rely on."""
+def _parts(pattern: str) -> list[str]:
+    """The runs of plain characters that a glob requires, slashes at their ends left out (`**/` may be empty)."""
     if _SPECIAL.intersection(pattern) - set("*?"):
-        return ""
-    return max(pattern.replace("?", "*").split("*"), key=len).strip("/")
+        return []
+    return [part for run in pattern.replace("?", "*").split("*") if (part := run.strip("/"))]
