@@ -1,0 +1,129 @@
+"""What the policy sees of files: the table of actions and the policy's `files` section. Pure; light to import."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from interlock import globs
+from interlock.guard.model import Action, Kind, Risk, UndoClass, Verb
+from interlock.guard.policy_types import NameGlob, Place, PolicyModel, Seconds, Size
+
+_COMMON: Final = {
+    "path": Kind.PATH,  # the real path of what is opened, or of what would be made
+    "inside": Kind.FLAG,  # within a root that grants the access this verb needs
+    "protected": Kind.FLAG,  # its name is on the list of protected names, or a tree holds such a name
+    "own": Kind.FLAG,  # Interlock's own, or a tree that holds it
+}
+_EXTENT: Final = {"files": Kind.NUMBER, "size": Kind.NUMBER}  # entries in a tree; bytes
+
+VERBS: Final = (
+    Verb("files.read", False, Risk.LOW, UndoClass.FULL, {**_COMMON, "size": Kind.NUMBER}),
+    Verb("files.list", False, Risk.LOW, UndoClass.FULL, _COMMON),
+    Verb(
+        "files.write",
+        True,
+        Risk.MEDIUM,
+        UndoClass.FULL,
+        {**_COMMON, **_EXTENT, "exists": Kind.FLAG, "changed": Kind.KEYS},
+    ),
+    Verb("files.move", True, Risk.MEDIUM, UndoClass.FULL, {**_COMMON, **_EXTENT, "to": Kind.PATH, "tree": Kind.FLAG}),
+    Verb("files.delete", True, Risk.MEDIUM, UndoClass.FULL, {**_COMMON, **_EXTENT, "tree": Kind.FLAG}),
+    Verb("files.clean_up", True, Risk.MEDIUM, UndoClass.FULL, {**_COMMON, **_EXTENT, "name": Kind.TEXT}),
+)
+
+
+def _entry_glob(value: Any) -> str:
+    """A glob over the names directly in a folder; a trailing `/` takes folders only. Raises ValueError."""
+    if not isinstance(value, str) or not value.strip("/"):
+        raise ValueError("this must be a glob over names, such as `build-*/`")
+    globs.check(value, directories=True)
+    if "/" in value.rstrip("/") or "**" in value or value.strip("/") in (".", ".."):
+        raise ValueError("this must match names directly in the folder: no `/` but at the end, no `**`")
+    return value
+
+
+EntryGlob = Annotated[str, BeforeValidator(_entry_glob)]
+
+
+class RootSettings(PolicyModel):
+    """A folder that the agent may reach, with everything below it."""
+
+    path: Place = Field(description="The folder, absolute or with ~/.")
+    access: Literal["read", "write"] = Field(default="read", description="read, or write (which includes read).")
+
+
+class CleanUpMax(PolicyModel):
+    """The most that one run may take; beyond it nothing is taken."""
+
+    files: Annotated[int, Field(gt=0)] = Field(default=500, description="Files and folders, those inside included.")
+    size: Size = Field(default=20 * 1024**3, description="Bytes, e.g. 20G.")
+
+
+class CleanUp(PolicyModel):
+    """A clean-up that the agent may run by its name: what matches directly below `path` and is old goes."""
+
+    path: Place = Field(description="The folder to clean, inside a root with write access.")
+    match: Annotated[tuple[EntryGlob, ...], Field(min_length=1)] = Field(
+        description="Globs of names directly in it; a trailing / means folders only."
+    )
+    older_than: Seconds = Field(description="Age by modification time, e.g. 30d.")
+    keep_newest: Annotated[int, Field(ge=0)] = Field(default=0, description="How many of the newest matches stay.")
+    keep: Seconds = Field(default=3600, description="How long it can be restored before it is purged for good.")
+    max: CleanUpMax = Field(default=CleanUpMax())
+
+
+class Section(PolicyModel):
+    """Which folders the files server reaches, what is protected in them, and which clean-ups it may run."""
+
+    roots: Annotated[tuple[RootSettings, ...], Field(min_length=1)] = Field(
+        description="Folders that may be reached; where they nest, the innermost one decides. Nothing outside is reachable."
+    )
+    protected: tuple[NameGlob, ...] = Field(
+        default=(), description="Globs of protected paths, added to the built-in list; **/customers/** for anywhere."
+    )
+    unprotected: tuple[NameGlob, ...] = Field(
+        default=(),
+        description="Exceptions to the built-in list, e.g. **/.env.example. Secrets by content stay hidden.",
+    )
+    hard_links: Literal["inside", "any"] = Field(
+        default="inside",
+        description="Files with several names: read where all names are found inside the root, or any.",
+    )
+    clean_up: dict[str, CleanUp] = Field(default={}, description="Named clean-ups that the agent may run.")
+
+    @model_validator(mode="after")
+    def _cleans_inside(self) -> Self:
+        for name, rule in self.clean_up.items():
+            root = innermost(str(rule.path), tuple(self.roots))
+            if root is None or root.access != "write":
+                raise ValueError(f"clean_up {name}: its path is in no root with `access: write`")
+        return self
+
+
+def innermost(path: str, roots: tuple[RootSettings, ...]) -> RootSettings | None:
+    """The root that decides on this absolute, normalised path: the longest that holds it, by components."""
+    holding = [root for root in roots if within(path, str(root.path))]
+    return max(holding, key=lambda root: len(str(root.path)), default=None)
+
+
+def within(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies below it. By components: `/srv/app-evil` is not within `/srv/app`."""
+    return path == folder or path.startswith(folder if folder.endswith("/") else folder + "/")
+
+
+def action(
+    verb: str,
+    path: str,
+    *,
+    inside: bool,
+    protected: bool = False,
+    own: bool = False,
+    effect: str = "",
+    **more: str | int | bool | tuple[str, ...] | None,
+) -> Action:
+    """One files action; attributes that are None cannot be known yet and are left out."""
+    attributes = {"path": path, "inside": inside, "protected": protected, "own": own}
+    attributes.update({key: value for key, value in more.items() if value is not None})
+    return Action(f"files.{verb}", path, attributes, effect)
