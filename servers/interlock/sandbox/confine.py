@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..guard.errors import Broken
+from interlock.guard.errors import Broken
+
 from . import kernel, landlock, seccomp
 from .kernel import Line
 
@@ -26,10 +27,11 @@ _MACOS = "macOS has no Landlock and no seccomp: containment rests on how the ser
 # Read by libraries when they are first used; nothing in them is anybody's secret. /proc for "does that process
 # still run": the kernel refuses what is private of processes outside our domain (environ, mem, fd, root).
 _SYSTEM_FILES = (
-    "/dev/urandom /dev/random /dev/zero /dev/full /proc /sys/devices/system/cpu /usr/share/zoneinfo /etc/localtime "
-    "/etc/timezone /etc/ld.so.cache /etc/ld.so.conf /etc/passwd /etc/group /etc/nsswitch.conf /usr/lib /usr/lib64 /lib /lib64 "
+    "/dev/urandom /dev/random /dev/zero /dev/full /proc /sys/devices/system/cpu /usr/share/zoneinfo "
+    "/etc/localtime /etc/timezone /etc/ld.so.cache /etc/ld.so.conf /etc/passwd /etc/group /etc/nsswitch.conf "
+    "/usr/lib /usr/lib64 /lib /lib64 "
     "/usr/lib/locale /usr/share/locale /etc/ssl/openssl.cnf"
-).split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,17 @@ def confine(
     or when the kernel refuses halfway (then the process must end).
     """
     if kernel.thread_count() > 1 and kernel.LINUX:
-        raise Broken("cannot confine: this process already runs threads, which would stay free",
-                     hint="this is a fault in Interlock; please report it with the output of `interlock doctor`")  # fmt: skip
+        raise Broken(
+            "cannot confine: this process already runs threads, which would stay free",
+            hint="this is a fault in Interlock; please report it with the output of `interlock doctor`",
+        )
     lines = probe()
     if mode == "required" and not all(line.ok for line in lines):
         lacking = "; ".join(f"{line.name}: {line.detail}" for line in lines if not line.ok)
-        raise Broken(f"the policy says `confine: required`, and this machine cannot ({lacking})",
-                     hint="run on a kernel that can, or set `confine: best-effort` and accept what doctor says")  # fmt: skip
+        raise Broken(
+            f"the policy says `confine: required`, and this machine cannot ({lacking})",
+            hint="run on a kernel that can, or set `confine: best-effort` and accept what doctor says",
+        )
     if not kernel.LINUX:
         return Confinement(tuple(lines))
     try:
@@ -83,8 +89,9 @@ def confine(
         if seccomp.supported():
             seccomp.install(seccomp.build(network=network, execute=bool(execute)))
     except OSError as error:
-        raise Broken(f"the kernel refused to confine this process ({error.strerror})",
-                     hint="run `interlock doctor`") from None  # fmt: skip
+        raise Broken(
+            f"the kernel refused to confine this process ({error.strerror})", hint="run `interlock doctor`"
+        ) from None
     return Confinement(tuple(lines))
 
 
@@ -127,13 +134,16 @@ def interpreter_paths() -> list[Path]:
     places: list[str] = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     for prefix in prefixes:
-        places += [str(Path(prefix, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}")), f"{prefix}/pyvenv.cfg"]
+        places += [
+            str(Path(prefix, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}")),
+            f"{prefix}/pyvenv.cfg",
+        ]
     places += [str(library) for prefix in sorted(prefixes) for library in Path(prefix, "lib").glob("libpython*")]
     places += [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages", "lib-dynload")]
     if site.ENABLE_USER_SITE:
         places.append(site.getusersitepackages())
     package = Path(__file__).resolve().parent.parent
-    places += [str(package), str(package.parent.parent / "policy"), *_SYSTEM_FILES]
+    places += [str(package), str(package.parent.parent / "policy"), *_SYSTEM_FILES.split()]
     return [Path(place) for place in dict.fromkeys(places)]
 
 

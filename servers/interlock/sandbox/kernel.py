@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +118,7 @@ def thread_count() -> int:
 
 def machine() -> str:
     """x86_64, aarch64, ... as the kernel calls it."""
-    return {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine())
+    return {"arm64": "aarch64", "amd64": "x86_64"}.get(os.uname().machine, os.uname().machine)
 
 
 def system() -> str:

@@ -41,7 +41,7 @@ _NEVER = (
     "sethostname setdomainname iopl ioperm modify_ldt open_by_handle_at name_to_handle_at lookup_dcookie "
     "nfsservctl vhangup syslog fanotify_init move_pages migrate_pages mbind set_mempolicy "
     "memfd_secret personality uselib ustat sysfs"
-).split()
+)
 
 
 def supported() -> bool:
@@ -50,7 +50,12 @@ def supported() -> bool:
 
 
 def build(
-    *, network: bool = False, unix_sockets: bool = True, execute: bool = True, also: Iterable[str] = (), machine: str = ""
+    *,
+    network: bool = False,
+    unix_sockets: bool = True,
+    execute: bool = True,
+    also: Iterable[str] = (),
+    machine: str = "",
 ) -> bytes:
     """The filter as bytes (struct sock_filter[]), as seccomp(2) and `bwrap --seccomp` take it.
 
@@ -67,7 +72,7 @@ def build(
     code.load(_NR)
     if machine == "x86_64":
         code.when_at_least(_X32, _refuse(errno.ENOSYS))
-    refused = [*_NEVER, *also]
+    refused = [*_NEVER.split(), *also]
     if not execute:
         refused += ["execve", "execveat"]
     if not network:
