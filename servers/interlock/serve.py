@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
@@ -23,7 +22,7 @@ from interlock.guard.halt import Registration, Watcher, register
 from interlock.guard.keys import Keys
 from interlock.guard.model import Detector, Principal
 from interlock.guard.pipeline import Guard, Pipeline
-from interlock.guard.policy import Policy, Source, find_policy
+from interlock.guard.policy import Source, find_policy
 from interlock.guard.state import State
 from interlock.opening import home_of, open_guard, open_server, os_user, server_module
 from interlock.sandbox.broker import start_broker
@@ -67,7 +66,8 @@ def run(name: str, options: Options) -> int:
     keys = Keys.load()
     module = server_module(name)
     programs = module.programs(policy) if hasattr(module, "programs") else {}
-    broker = start_broker(programs) if programs else None
+    broker = start_broker(programs, files={os.fspath(path): path for path in policy.files})
+    source.opener = lambda path: broker.open(os.fspath(path))  # keys lie beside the policy: never ours to open
     guard, state = open_guard(source, home, keys, name)
     redact_log_with(guard.detector)
     agent = options.agent or policy.agent
@@ -79,19 +79,14 @@ def run(name: str, options: Options) -> int:
     registration = register(name, home, agent)
     try:
         read, write = module.reach(policy)
-        report = confine(
-            read=[*read, *own_reads(policy)],
-            write=[*write, home, *registration.folders],
-            network=False,
-            mode=policy.confine,
-        )
-        log.info("ready to serve", server=name, policy=str(policy.path), confinement=report.summary)
+        confinement = confine(read, [*write, home, *registration.folders], mode=policy.confine)
+        told = {line.name: line.detail for line in confinement.lines}
+        log.info("confined", server=name, policy=os.fspath(policy.path), home=os.fspath(home), **told)
         return _serve(name, pipeline, guard, state, registration)
     finally:
         registration.remove()
         guard.records.close()
-        if broker is not None:
-            broker.close()
+        broker.close()
 
 
 def _serve(name: str, pipeline: Pipeline, guard: Guard, state: State, registration: Registration) -> int:
@@ -125,14 +120,6 @@ def instructions(name: str, about: str) -> str:
         f"{name}_guard tells what you may do, what needs approval and what waits."
     )
     return f"{rules}\n{about}"[:1990]
-
-
-def own_reads(policy: Policy) -> list[Path]:
-    """What the process itself must go on reading: its interpreter, its own code, the policy's folder."""
-    prefixes = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.exec_prefix), Path(__file__).resolve().parent.parent}
-    system = map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/etc/localtime"))
-    paths = [*prefixes, *system, policy.path.parent, *(path.parent for path in policy.files)]
-    return [path for path in dict.fromkeys(paths) if path.exists()]
 
 
 def _keep_house(guard: Guard, state: State, stop: threading.Event) -> None:

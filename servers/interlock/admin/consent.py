@@ -58,7 +58,7 @@ def _pending(arguments: argparse.Namespace) -> int:
 
 
 def _approve(arguments: argparse.Namespace) -> int:
-    from interlock.guard.policy import seconds
+    from interlock.guard.policy_types import seconds
 
     with open_home() as opened:
         pending = _find(opened, arguments.id)

@@ -58,7 +58,8 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 def _profile(arguments: argparse.Namespace) -> int:
     from interlock.guard.errors import Broken
-    from interlock.guard.policy import PROFILES, seconds
+    from interlock.guard.policy import PROFILES
+    from interlock.guard.policy_types import seconds
     from interlock.guard.statements import end_profile, switch_profile
 
     with open_home() as opened:
