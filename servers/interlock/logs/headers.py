@@ -19,7 +19,7 @@ _TIME: Final = re.compile(
     rf"""[\[(<"']?(?:
       \d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}[T _-]+{_CLOCK}{_ZONE}   # ISO and its relatives
     | \d{{4}}-\d{{2}}-\d{{2}}-\d{{2}}\.\d{{2}}\.\d{{2}}\.\d+     # 2005-06-03-15.42.50.675872
-    | \d{{8}}[T-]\d{{2}}:?\d{{2}}:?\d{{2}}(?:[:.,]\d+)?{_ZONE}   # 20171223-22:15:29:606
+    | \d{{8}}(?:[T-]\d{{2}}:?\d{{2}}:?\d{{2}}|-\d{{1,2}}:\d{{1,2}}:\d{{1,2}})(?:[:.,]\d+)?{_ZONE}   # 20171223-22:15:29:606
     | (?:\d{{4}}[ ])?{_MONTH}[ ]+\d{{1,2}}[ ]+(?:\d{{4}}[ ]+)?{_CLOCK}{_ZONE}(?:[ ]\d{{4}})?   # syslog
     | (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),?[ ]{_MONTH}[ ]+\d{{1,2}}[ ]{_CLOCK}(?:[ ][A-Z]{{3,4}})?[ ]\d{{4}}   # ctime
     | \d{{1,2}}[/-]{_MONTH}[/-]\d{{4}}[: ]{_CLOCK}{_ZONE}        # access logs
@@ -56,13 +56,17 @@ _BARE_TAG: Final = re.compile(r"(?:(?P<host>[\w.-]{1,80}) )?(?P<tag>[\w./@-]{1,8
 _WORD: Final = re.compile(r"[^\s\[\]|=]{1,80}[ ]+")
 _NUMBER: Final = re.compile(r"\[?\d{1,10}\]?(?::| -)? +(?=\S)")
 _PIPE: Final = re.compile(r"[^|\s]{0,60}\|")
-_BOX: Final = re.compile(r"\[(?:[^\[\]]|\[[^\[\]]{0,80}\]){0,160}\](?: - | ?: | *)")
+_BOX: Final = re.compile(r"\[(?:[^\[\]]|\[[^\[\]]{0,80}\]){0,300}\](?: - | ?: | *)")
 _LOGGER: Final = re.compile(
     r"(?P<name>[A-Za-z_][\w$-]*(?:[.$/][\w$<>-]+)+|[A-Z][a-z0-9]+[A-Z]\w*)(?:@[0-9a-f]+)?(?:\.(?:java|py|go|cc|cpp|rs):\d+)?"
     r"(?:(?:\(\d+\))?:(?::)?[ ]+|[ ]+-[ ]+|[ ]+(?=\[))"
 )
 _COLUMN: Final = re.compile(r"([A-Za-z][\w.-]{0,30})(?:[ ]{2,}|\t)")
 _PROGRAM: Final = re.compile(r"(\S{1,60})(?: \*64)? +- +")
+_SYSLOG5: Final = re.compile(r"(?P<host>\S{1,255}) (?P<app>\S{1,48}) \S{1,128} \S{1,32} (?:-|(?:\[[^\]]{0,400}\])+) ?")
+_NGINX: Final = re.compile(r"\d+#\d+: (?:\*\d+ )?")
+_SPRING: Final = re.compile(r"\d+ --- (?=\[)")
+_NAME: Final = re.compile(r"\[([A-Za-z][\w.:/-]{1,40})\]")
 _ACCESS: Final = re.compile(r'\S+ \S+ \S+ (?=\[\d{1,2}/[A-Z])')
 
 
@@ -92,11 +96,11 @@ def split_header(line: str) -> Header:
     timed = False
     for _ in range(4):
         time = _TIME.match(line, position)
-        if time is None and position <= 2 or (time is None and timed):
+        if time is None and (timed or position <= 2):
             time = _later_time(line, position, timed)
         if time is None:
             break
-        syslog = line[time.start()].isalpha() and not line[time.start()] in "MTWFS" or syslog
+        syslog = syslog or line[time.start()] in "JFMASOND"
         timed = True
         position = time.end()
     if not timed:
@@ -104,6 +108,10 @@ def split_header(line: str) -> Header:
         if access:
             time = _TIME.match(line, access.end())
             return Header(0) if time is None else Header(0, _access_level(line))
+    if priority and timed:
+        modern = _SYSLOG5.match(line, position)
+        if modern:
+            return Header(modern.end(), level, modern.group("app").strip("-"), modern.group("host").strip("-"))
     cri = _CRI.match(line, position) if timed else None
     if cri:
         position = cri.end()
@@ -116,9 +124,8 @@ def split_header(line: str) -> Header:
             service = names[-1]
             host = names[0] if len(names) > 1 else ""
         position = end
-        if service == "" or "[" not in service:
-            position, more = _after_level(line, position)
-            service = more or service
+        position, more = _after_level(line, position)
+        service = more or service
         service = service.split("[", 1)[0]
     elif timed:
         position, service, host = _after_time(line, position, syslog)
@@ -180,12 +187,18 @@ def _level_of(match: re.Match[str]) -> str:
 
 def _after_level(line: str, position: int) -> tuple[int, str]:
     """Thread, logger, module behind the level."""
-    service = ""
+    service = box_name = ""
+    for prefix in (_NGINX, _SPRING):
+        match = prefix.match(line, position)
+        if match is not None:
+            position = match.end()
     for _ in range(3):
         if line.startswith("- ", position):
             position += 2
         box = _BOX.match(line, position)
         if box is not None and box.end() < len(line):
+            name = _NAME.match(line, position)
+            box_name = box_name or (name.group(1) if name else "")
             position = box.end()
             continue
         number = _NUMBER.match(line, position) if line[position : position + 1] == "[" else None
@@ -197,7 +210,7 @@ def _after_level(line: str, position: int) -> tuple[int, str]:
             break
         service = named.group(1)
         position = named.end()
-    return position, service
+    return position, service or box_name
 
 
 def _after_time(line: str, position: int, syslog: bool) -> tuple[int, str, str]:

@@ -27,13 +27,13 @@ _MASKS: Final = re.compile(
       |(?<![\w:-])(?:[0-9a-fA-F]{{2}}[:-]){{5,7}}[0-9a-fA-F]{{2}}(?![\w:-]))
   | (?P<host>(?<![\w./@$\\-])(?:[A-Za-z0-9_](?:[\w-]{{0,61}}[A-Za-z0-9])?\.){{1,8}}(?:com|net|org|edu|gov|mil|io|dev|app|info|biz|local|internal|localdomain|lan|corp|home|arpa|example|test|invalid|hk|cn|jp|kr|tw|de|uk|fr|nl|ru|br|it|es|pl|se|ch|at|be|au|ca|us|eu|in|mx|ar|cl|co|tv|me|cc|tr|gr|cz|hu|ro|ua|il|sg|my|th|vn|id|ph|za|om|ir|pk|dk|no|fi|pt|ie|nz|svc)\.?(?::\d{{1,5}})?(?![\w(-]|\.\w|:\w))
   | (?P<ip>(?<![\w.])\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}(?:[:/]\d{{1,5}})?(?![\w]|\.\d))
-  | (?P<endpoint>(?<![\w./-])(?=[\w.-]{{0,60}}[A-Za-z])[A-Za-z0-9][\w.-]{{0,60}}:\d{{2,5}}(?![\w.:]))
+  | (?P<endpoint>(?<![\w./-])(?:(?=[\w.-]{{0,60}}[A-Za-z])(?=[A-Za-z]{{0,40}}[\d.-])[A-Za-z0-9][\w.-]{{0,60}}:\d{{2,5}}|localhost:\d{{2,5}})(?![\w.:]))
   | (?P<path>(?<![\w.<>)/$])(?:~|\.{{1,2}})?/[\w.@%+~:$\#=-]+(?:/[\w.@%+~:$\#=*-]*)+|(?<![\w.<>)/:$])/(?=[\w.@-]{{0,60}}[\d._])[\w.@-]{{2,}}
-      |\b[A-Za-z]:\\[^\s"'<>|,;)]+|(?<![\w])\\\\[\w.$-]+\\[^\s"'<>|,;)]+)
+      |\b[A-Za-z]:\\[^\s"'<>|,;)]+|(?<![\w])\\\\[\w.$?-]+\\[^\s"'<>|,;)]+)
   | (?P<hex>(?<![\w])0[xX][0-9a-fA-F]+\b)
   | (?P<brace>\{{[0-9a-fA-F-]{{32,38}}\}}(?:[\w/\\.-]*))
   | (?P<keep>\b(?:ssh2|[Ss][Oo][Cc][Kk][Ss][45]|md5|MD5|sha\d{{1,3}}|SHA-?\d{{1,3}}|utf-?8|UTF-?8|[Ii][Pp]v[46]|IPV[46]|HTTP/\d(?:\.\d)?|http[23]|x86_64|amd64|arm64|i[3-6]86|[Bb]ase64|log4j2?|slf4j|[Kk]8s|[Oo][Aa]uth2|ext[234]|TLSv?\d(?:\.\d)?|SSLv\d|[Pp]ython[23]|int(?:8|16|32|64)|e1000e?|[wi]18n|[Ll]2TP|[Ss]3|[Ee][Cc]2)\b)
-  | (?P<num>(?<![\w.])[+-]?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[ ]?(?:ns|us|µs|ms|secs?|seconds?|mins?|[KMGT]i?B|[kKMGT]bps|%)(?![\w])|[smhdBKMGTk%](?![\w]))?(?![\w])(?!\.\d))
+  | (?P<num>(?<![\w.])(?:<(?=\d+[ ](?:ms|sec|min)))?[+-]?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[ ]?(?:ns|us|µs|ms|secs?|seconds?|mins?|[KMGT]i?B|[kKMGT]bps|%)(?![\w])|[smhdBKMGTk%](?![\w]))?(?![\w])(?!\.\d))
   | (?P<run>(?<![\w])(?=[a-fA-F]*\d)[0-9a-fA-F]{{6,}}(?![\w]))
   | (?P<word>[A-Za-z0-9_~-]*\d[\w.~-]*(?<![.-]))
   """,
@@ -48,7 +48,7 @@ _TYPE: Final = {
 }  # fmt: skip
 SLOT: Final = re.compile(r"<(?:\*|num|ip|host|path|hex|id|time|uuid|url|mail|secret|str)>")
 _OPTIONAL: Final = re.compile(r" ?\((?:<\*>)?\)")
-_LIST: Final = re.compile(r"<\*>(?:(?:, ?| |; ?)<\*>)+")
+_LIST: Final = re.compile(r"((?:[A-Za-z]+[_.-])?<\*>)(?:(?:, ?| |; ?)\1)+")
 _SPACE: Final = re.compile(r"\s+")
 MAX_MESSAGE: Final = 2_000  # characters of a message that enter its template; the rest is `<str>`
 
@@ -76,6 +76,6 @@ def group_key(masked: str) -> str:
     """What two masked messages must share to be one template: slots untyped, neighbours and optional parts merged."""
     text = SLOT.sub("<*>", masked)
     text = _COLLAPSE.sub("<*>", text)
-    text = _LIST.sub("<*>", text)
+    text = _LIST.sub(r"\1", text)
     text = _OPTIONAL.sub("", text)
     return _SPACE.sub(" ", text).strip()

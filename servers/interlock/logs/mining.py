@@ -1,0 +1,261 @@
+"""Mines templates from blocks of lines at hundreds of thousands of lines a second, in bounded memory.
+
+Three tiers, so that almost no line is looked at by itself: (1) a block without its digits, split and counted in
+C, is a bag of cache keys - time stamps, ports and ids vanish; (2) keys that miss lose hexadecimal runs and paths
+and are looked up again; (3) one example of what still misses is redacted, taken apart and masked. Templates that
+differ in values only are merged at the end.
+
+Redaction stands before everything that is kept: examples, templates and samples are made of redacted text, and
+raw keys never leave the cache. Counts are by template, hence a function of the redacted text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from .dissect import continues, dissect
+from .masking import group_key, mask
+from .merging import merge
+
+DIGITS: Final = b"0123456789"
+# Both are shaped for speed: a bare class, and a literal first byte with the look-behind after it.
+_HEX: Final = re.compile(rb"[0-9a-fA-F]{6,}")
+_PATH: Final = re.compile(rb"/(?<![\w.<>)/:$]/)[\w.@%+~:$#=*-]+/[\w./@%+~:$#=*-]+")
+MAX_KEYS: Final = 60_000  # per cache; a full cache is forgotten and learnt anew
+MAX_ENTRIES: Final = 40_000  # what does not fit is counted under OTHER
+MAX_LINE: Final = 16_384  # bytes of a line that enter its template
+SAMPLES: Final = 64  # lines kept of an entry, for the values in its slots
+CONTINUATION: Final = "(lines of the event above: stack traces and the like)"
+OTHER: Final = "(other templates, not told apart)"
+EMPTY: Final = "(empty line)"
+
+Redact = Callable[[str], str]
+
+
+@dataclass(slots=True)
+class Entry:
+    """Lines of one template, level and service."""
+
+    key: str
+    masked: str
+    level: str
+    service: str
+    first: int  # offset of the first line seen
+    example: str  # the first line, redacted, cut at MAX_LINE
+    count: int = 0
+    blocks: array[int] = field(default_factory=lambda: array("I"))  # block number, count, block number, ...
+    samples: list[str] = field(default_factory=list)  # redacted lines
+    seen: int = 0  # samples offered so far
+    continuation: bool = False
+
+
+@dataclass(slots=True)
+class Template:
+    """A template over all its levels and services."""
+
+    id: str  # 6 hex digits of a hash of the text: the same in every call and file
+    text: str  # typed slots, of the entry with most lines
+    key: str
+    count: int = 0
+    entries: list[int] = field(default_factory=list)
+
+    def sort_key(self) -> tuple[int, str]:
+        return (-self.count, self.key)
+
+
+class Miner:
+    """Feed it blocks of whole lines in order; then ask for `templates()`. Not thread-safe."""
+
+    def __init__(self, redact: Redact | None = None, *, sample: int = 64) -> None:
+        self.entries: list[Entry] = []
+        self.lines = 0
+        self.blocks: list[tuple[int, int]] = []  # offset and lines of each block
+        self.timed: bool | None = None  # lines carry times: what has none belongs to the event above
+        self._redact = redact
+        self._sample = sample
+        self._random = random.Random(1)
+        self._first: dict[bytes, int] = {}
+        self._second: dict[bytes, int] = {}
+        self._once: set[bytes] = set()
+        self._known: dict[tuple[str, str, str], int] = {}
+
+    def feed(self, block: bytes, offset: int) -> list[bytes]:
+        """Count a block of whole lines (no final newline). Returns its cache keys, one per line, for `assign`."""
+        keys = block.translate(None, DIGITS).split(b"\n")
+        counts = Counter(keys)
+        number = len(self.blocks)
+        self.blocks.append((offset, len(keys)))
+        self.lines += len(keys)
+        first = self._first
+        if len(first) > MAX_KEYS:
+            first.clear()
+        here: dict[int, int] = {}
+        missing = 0
+        for key, count in counts.items():
+            entry = first.get(key)
+            if entry is None:
+                missing += 1
+            else:
+                here[entry] = here.get(entry, 0) + count
+        if missing:
+            self._learn(block, keys, offset, here)
+        for entry, count in here.items():
+            record = self.entries[entry]
+            record.count += count
+            record.blocks.append(number)
+            record.blocks.append(count)
+        if self._sample:
+            self._take_samples(block, keys)
+        return keys
+
+    def assign(self, block: bytes, keys: list[bytes]) -> list[int]:
+        """The entry of each line of a block that was just fed."""
+        found = [self._first.get(key, -1) for key in keys]
+        if -1 in found:
+            lines = block.split(b"\n")
+            for at, entry in enumerate(found):
+                if entry < 0:
+                    found[at] = self._second.get(_second_key(lines[at]), 0)
+        return found
+
+    # ---------------------------------------------------------------- learning
+
+    def _learn(self, block: bytes, keys: list[bytes], offset: int, here: dict[int, int]) -> None:
+        first, second, once = self._first, self._second, self._once
+        for cache in (second, once):
+            if len(cache) > MAX_KEYS:
+                cache.clear()
+        known = first.keys()
+        at = [i for i, key in enumerate(keys) if key not in known]
+        lines = block.split(b"\n")
+        misses = [lines[i] if len(lines[i]) <= MAX_LINE else lines[i][:MAX_LINE] for i in at]
+        reduced = _HEX.sub(b"", b"\n".join(misses)).translate(None, DIGITS).split(b"\n")
+        for i, line, key in zip(at, misses, reduced, strict=True):
+            raw_key = keys[i]
+            entry = first.get(raw_key)  # learnt some lines above
+            if entry is None:
+                entry = second.get(key)
+                if entry is None:
+                    entry = self._by_path(line, key, lines, i, offset)
+                    second[key] = entry
+                # A key that comes twice will come again; ids in hexadecimal never do and would flood tier one.
+                if key == raw_key or raw_key in once:
+                    first[raw_key] = entry
+                else:
+                    once.add(raw_key)
+            here[entry] = here.get(entry, 0) + 1
+
+    def _by_path(self, line: bytes, key: bytes, lines: list[bytes], at: int, offset: int) -> int:
+        """The entry of a line that only its paths may tell from known ones; a new one else."""
+        bare = b"\0" + _PATH.sub(b"/", key) if b"/" in key else key
+        entry = self._second.get(bare)
+        if entry is None:
+            entry = self._enter(line, offset + sum(map(len, lines[:at])) + at)
+            self._second[bare] = entry
+        return entry
+
+    def _enter(self, raw: bytes, offset: int) -> int:
+        text = raw.decode("utf-8", "replace").rstrip("\r")
+        if self._redact is not None:
+            text = self._redact(text)
+        line = dissect(text)
+        if self.timed is None:
+            self.timed = line.start != 0
+        if not text.strip():
+            identity = (EMPTY, "", "")
+        elif line.start == 0 and (continues(text) or self.timed is True):
+            identity = (CONTINUATION, "", "")
+        else:
+            masked = mask(line.message)
+            identity = (group_key(masked), line.level, line.service)
+        entry = self._known.get(identity)
+        if entry is None:
+            if len(self.entries) >= MAX_ENTRIES and identity[0] != OTHER:
+                return self._other(offset)
+            entry = self._known[identity] = len(self.entries)
+            shown = masked if identity[0] not in (EMPTY, CONTINUATION) else identity[0]
+            self.entries.append(
+                Entry(identity[0], shown, identity[1], identity[2], offset, text, continuation=identity[0] == CONTINUATION)
+            )
+        return entry
+
+    def _other(self, offset: int) -> int:
+        entry = self._known.get((OTHER, "", ""))
+        if entry is None:
+            entry = self._known[OTHER, "", ""] = len(self.entries)
+            self.entries.append(Entry(OTHER, OTHER, "", "", offset, ""))
+        return entry
+
+    def _take_samples(self, block: bytes, keys: list[bytes]) -> None:
+        """Keep some lines of each entry: all offered ones at first, then by chance, evenly over the file."""
+        step = max(1, len(keys) // self._sample)
+        if step == 1:
+            chosen = [(key, line) for key, line in zip(keys, block.split(b"\n"), strict=True)]
+        else:
+            chosen = _spread(block, self._sample)
+        for key, line in chosen:
+            number = self._first.get(key)
+            if number is None:
+                number = self._second.get(_second_key(line))
+            if number is None or len(line) > 2_000:
+                continue
+            entry = self.entries[number]
+            entry.seen += 1
+            if len(entry.samples) < SAMPLES:
+                entry.samples.append(self._safe(line))
+            else:
+                at = self._random.randrange(entry.seen)
+                if at < SAMPLES:
+                    entry.samples[at] = self._safe(line)
+
+    def _safe(self, line: bytes) -> str:
+        text = line.decode("utf-8", "replace")
+        return self._redact(text) if self._redact is not None else text
+
+    # ---------------------------------------------------------------- results
+
+    def templates(self) -> list[Template]:
+        """All templates, most frequent first. Their counts add up to `lines`."""
+        merged = merge(sorted({entry.key for entry in self.entries}))
+        found: dict[str, Template] = {}
+        best: dict[str, int] = {}
+        for number, entry in enumerate(self.entries):
+            key = merged[entry.key]
+            template = found.get(key)
+            if template is None:
+                template = found[key] = Template(template_id(key), entry.masked, key)
+            template.count += entry.count
+            template.entries.append(number)
+            if entry.count > best.get(key, -1):
+                best[key] = entry.count
+                template.text = entry.masked if merged[entry.key] == entry.key else key
+        return sorted(found.values(), key=Template.sort_key)
+
+
+def template_id(key: str) -> str:
+    """A short name of a template that stays the same over calls, files and machines."""
+    return hashlib.blake2s(key.encode("utf-8", "replace"), digest_size=3).hexdigest()
+
+
+def _second_key(line: bytes) -> bytes:
+    return _HEX.sub(b"", line[:MAX_LINE]).translate(None, DIGITS)
+
+
+def _spread(block: bytes, count: int) -> list[tuple[bytes, bytes]]:
+    """Lines at even distances, with their keys."""
+    chosen = []
+    for part in range(count):
+        start = block.find(b"\n", part * len(block) // count) + 1
+        end = block.find(b"\n", start)
+        if end < 0:
+            end = len(block)
+        line = block[start:end]
+        chosen.append((line.translate(None, DIGITS), line))
+    return chosen
