@@ -30,6 +30,8 @@ PART_BYTES: Final = 16 << 20
 HASH_TAIL: Final = 75  # len(',"hash":"' + 64 + '"}')
 BODY_TAIL: Final = 74  # len(',"prev":"' + 64 + '"')
 _NAME: Final = re.compile(r"(?P<chain>\d{4}-\d\d-\d\d-[a-z0-9]+-\d+-[a-z0-9]+)(?:\.(?P<part>\d+))?\.jsonl")
+_readable: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_escaped: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str).encode
 _MADE_HERE: Final = frozenset({"seq", "time", "stage", "prev", "hash"})
 
 
@@ -83,9 +85,9 @@ def make_line(seq: int, now: float, fields: Mapping[str, Any], prev: str) -> tup
     """The line's bytes, line feed included, and its hash. What would be invisible is written as JSON escapes."""
     ordered = {"seq": seq, "time": stamp(now), "stage": fields.get("stage", "")}
     ordered.update((key, value) for key, value in fields.items() if key not in _MADE_HERE)
-    text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"), default=str)
+    text = _readable(ordered)
     if not text.isascii() and visible(text) != text:
-        text = json.dumps(ordered, separators=(",", ":"), default=str)
+        text = _escaped(ordered)
     body = f'{text[:-1]},"prev":"{prev}"'.encode()
     digest = hashlib.sha256(body).hexdigest()
     return b'%b,"hash":"%b"}\n' % (body, digest.encode()), digest

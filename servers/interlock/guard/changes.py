@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from .state import State
 
 _COLUMNS: Final = (
-    "id, server, tool, agent, user, session, client, at, actions, undo, lost, status, undoes, undone_by, asked, remote,"
-    " pid, start, boot, before, after, resources, reason, finished, settled_by"
+    "id, server, tool, agent, user, session, client, at, actions, undo, lost, status, undoes, undone_by, asked,"
+    " pid, pid_start, boot, before, after, resources, reason, coalesce(ended, 0), settled_by"
 )
 
 
@@ -51,7 +51,6 @@ class Change:
     undoes: str  # the change that this one puts back
     undone_by: str
     asked: bool  # a person consented to it
-    remote: bool
     pid: int
     pid_start: int
     boot: str
@@ -59,7 +58,7 @@ class Change:
     after: str
     resources: tuple[str, ...]
     reason: str  # what the agent said
-    finished: float  # 0 while it runs
+    ended: float  # 0 while it runs
     settled_by: str  # the person who settled an unknown one
 
 
@@ -93,14 +92,15 @@ class Changes:
         with self._state.tx(durable=True) as db:
             db.execute(
                 "INSERT INTO changes (id, server, tool, agent, user, session, client, at, actions, undo, lost, status,"
-                " undoes, undone_by, asked, remote, pid, start, boot, before, after, resources, reason, finished,"
-                " settled_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,'permitted',?,'',?,?,?,?,?,?,?,?,?,0,'')",
+                " undoes, asked, pid, pid_start, boot, before, after, resources, reason)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?,'permitted',?,?,?,?,?,?,?,?,?)",
                 (
                     call.id, call.server, call.tool, who.agent, who.user, who.session, who.client, self._state.now(),
-                    _json(actions), int(decision.undo), "; ".join(decision.lost), look.undoes, asked, look.remote,
+                    _json(actions), int(decision.undo), "; ".join(decision.lost), look.undoes, asked,
                     pid, pid_start, boot(), before, after, _json(resources), call.reason,
                 ),
             )  # fmt: skip
+            db.execute("UPDATE slots SET status = 'held' WHERE change = ? AND status = 'open'", (call.id,))
 
     def discard(self, id: str) -> None:
         """Forget a change that never ran (its `permitted` record could not be written)."""
@@ -117,16 +117,15 @@ class Changes:
             if row is None or row[2] != "permitted":
                 return False
             db.execute(
-                "UPDATE changes SET status = ?, finished = ?, after = CASE WHEN ? = '' THEN after ELSE ? END"
-                " WHERE id = ?",
+                "UPDATE changes SET status = ?, ended = ?, after = CASE WHEN ? = '' THEN after ELSE ? END WHERE id = ?",
                 (status.value, self._state.now(), after, after, id),
             )
             if status is Outcome.DONE and row[0]:
                 db.execute("UPDATE changes SET status = 'undone', undone_by = ? WHERE id = ?", (id, row[0]))
-                db.execute("DELETE FROM blocks WHERE change = ?", (row[0],))
+                db.execute("DELETE FROM blocked WHERE change = ?", (row[0],))
             if status is Outcome.UNKNOWN:
                 db.executemany(
-                    "INSERT OR REPLACE INTO blocks (resource, change) VALUES (?, ?)",
+                    "INSERT OR REPLACE INTO blocked (resource, change) VALUES (?, ?)",
                     [(resource, id) for resource in json.loads(row[1])],
                 )
         return True
@@ -141,7 +140,7 @@ class Changes:
                 "UPDATE changes SET settled_by = ?, status = ? WHERE id = ? AND status = 'unknown'",
                 (by, (outcome or Outcome.UNKNOWN).value, id),
             )
-            db.execute("DELETE FROM blocks WHERE change = ?", (id,))
+            db.execute("DELETE FROM blocked WHERE change = ?", (id,))
             return bool(done.rowcount == 1)
 
     # ---------------------------------------------------------------- looking things up
@@ -179,13 +178,13 @@ class Changes:
 
     def blocked(self, resource: str) -> Change | None:
         """The unknown change that blocks this resource, or one above or below it."""
-        rows = self._state.read().execute("SELECT resource, change FROM blocks").fetchall()
+        rows = self._state.read().execute("SELECT resource, change FROM blocked").fetchall()
         for other, id in rows:
             if other == resource or other.startswith(f"{resource}/") or resource.startswith(f"{other}/"):
                 return self.get(id)
         return None
 
-    def _permitted(self, db: sqlite3.Connection, server: str) -> builtins.list[Any]:
+    def _permitted(self, db: sqlite3.Connection | State, server: str) -> builtins.list[Any]:
         return db.execute(
             f"SELECT {_COLUMNS}, settler, settler_start, settler_boot FROM changes"
             " WHERE status = 'permitted' AND server = ? ORDER BY at",
@@ -195,18 +194,18 @@ class Changes:
 
 def _cut_off(row: Any) -> bool:
     """Its process is gone, and so is whoever was settling it (or that is us)."""
-    if alive(row[16], row[17], row[18]):
+    if alive(row[15], row[16], row[17]):
         return False
-    settler, start, booted = row[25:28]
+    settler, start, booted = row[24:27]
     return not settler or (settler, start, booted) == myself() or not alive(settler, start, booted)
 
 
 def _change(row: Any) -> Change:
-    values = list(row[:25])
+    values = list(row[:24])
     values[8] = tuple(json.loads(values[8]))
     values[9] = UndoClass(values[9])
-    values[14], values[15] = bool(values[14]), bool(values[15])
-    values[21] = tuple(json.loads(values[21]))
+    values[14] = bool(values[14])
+    values[20] = tuple(json.loads(values[20]))
     return Change(*values)
 
 

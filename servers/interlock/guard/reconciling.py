@@ -76,7 +76,9 @@ def reconcile(folder: int, state: State) -> list[Reconciled]:
             "SELECT chain, part, seq, hash, bytes FROM heads WHERE status = 'closed' ORDER BY updated DESC LIMIT ?",
             (FINISHED_LOOKED_AT,),
         ).fetchall()
-        known = bool(rows or finished) or db.execute("SELECT 1 FROM heads LIMIT 1").fetchone() is not None
+        marked = db.execute("SELECT chain FROM heads WHERE status = 'damaged' LIMIT 3").fetchall()
+        damage += [f"{row[0]} was found damaged" for row in marked]
+        known = bool(rows or finished or marked) or db.execute("SELECT 1 FROM heads LIMIT 1").fetchone() is not None
     for found in finished:
         try:
             _check_end(folder, chains.Head(*found))
@@ -101,20 +103,20 @@ class _Damaged(Exception):
 def _mend(folder: int, row: Any, db: sqlite3.Connection) -> Reconciled | None:
     """Accept what follows the head, set a torn end aside, finish the chain. None when nothing had to be done."""
     head = chains.Head(*row[:5])
-    synced = chains.Head(head.chain, head.part, row[5], row[6], row[7])
     rebooted = row[10] != boot()
     try:
         found = _follow(folder, head)
     except _Damaged:
         if not rebooted:
             raise
-        found = _follow(folder, synced)
+        found = _follow_synced(folder, chains.Head(head.chain, head.part, row[5], row[6], row[7]))
     lost = max(0, head.seq - found.head.seq)
     if b"\n" in found.rest and not rebooted:
         raise _Damaged(f"{_name(found.head)} holds lines after record {found.head.seq} that are no records")
     if found.rest:
         _set_aside(folder, found.head, found.rest)
     last = found.head
+    _sync(folder, last)  # a finished chain is never shorter than its head, not even after a power cut
     db.execute(
         "UPDATE heads SET part=?, seq=?, hash=?, bytes=?, synced_seq=?, synced_hash=?, synced_bytes=?, status='closed'"
         " WHERE chain=?",
@@ -147,6 +149,15 @@ def _follow(folder: int, head: chains.Head) -> _Found:
             further = _follow(folder, following)
             return replace(further, lines=further.lines + lines)
     return _Found(head, data, lines)
+
+
+def _follow_synced(folder: int, synced: chains.Head) -> _Found:
+    """After a power cut: from the last line that was synced; a part of which nothing was may be gone altogether."""
+    if synced.bytes == 0 and synced.part > 0 and not _exists(folder, _name(synced)):
+        before = replace(synced, part=synced.part - 1)
+        size = os.stat(_name(before), dir_fd=folder, follow_symlinks=False).st_size
+        return _Found(replace(before, bytes=size), b"", 0)
+    return _follow(folder, synced)
 
 
 def _read_from(folder: int, head: chains.Head) -> bytes:
@@ -203,6 +214,15 @@ def _set_aside(folder: int, head: chains.Head, rest: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _sync(folder: int, head: chains.Head) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        fd = os.open(_name(head), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
+        try:
+            chains.sync_data(fd)
+        finally:
+            os.close(fd)
 
 
 def _exists(folder: int, name: str) -> bool:

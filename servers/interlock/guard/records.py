@@ -5,7 +5,8 @@ Not for wording records (`trail`) nor for reading them (`audit`). The form of a 
 What is synced, and why. A record is one `write()` on an O_APPEND descriptor followed by the head's update in one
 small transaction (not synced either): after a crash of the process both are there, or the head is one line behind,
 which the next process to open the home mends. A `durable` record needs one `fdatasync` of the chain; the first one
-in a part also needs the folder's own fsync, for the file's name. Nothing else is synced: reads lost in a power cut are
+in a part also needs the folder's own fsync, for the file's name. A new chain's head is committed durably, once per
+process, so that no power cut leaves a chain without one. Nothing else is synced: reads lost in a power cut are
 counted and recorded at the next start, and an outcome lost in one is found again by settling.
 
 Nothing here grows with the length of the audit: opening a home looks at unfinished chains and a few finished ones,
@@ -43,6 +44,7 @@ _OWN_WORDS: Final = frozenset(
     | {"result", "before", "after"}
 )
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+SEEN: Final = 16  # other chains that a new one says it saw
 LAST_OF_RESERVE: Final = 4 << 20  # bytes kept for outcomes and undo when reads live on the reserve
 
 
@@ -108,7 +110,7 @@ class Records:
             while self._news:
                 self._write(self._news[0].fields())
                 self._news.pop(0)
-            record = self._write(self._redacted(fields), reserve=_may_use_reserve(fields))
+            record = self._write(self._redacted(fields))
         if durable:
             self._sync(record)
         return record
@@ -122,7 +124,7 @@ class Records:
                 self._line(self._checkpoint_fields())
                 chains.sync_data(self._fd)
                 self._synced = self._head
-                self._save_head("closed")
+                self._save_head(finished=True)
             except (OSError, Broken) as error:
                 log.warning("chain not closed", chain=self._chain, problem=str(error))
             os.close(self._fd)
@@ -146,12 +148,24 @@ class Records:
         self._ready = True
 
     def _begin(self) -> None:
-        """A chain of this process's own: its head first, so that no chain is ever without one."""
+        """A chain of this process's own: its head first and durably, so that no chain is ever without one.
+
+        Its first record says how far the latest other chains were: who rewrites one has to rewrite all.
+        """
         pid, start, booted = myself()
         now = self._state.now()
         chain = chains.new_chain(self._server, now, pid)
         head = chains.Head(chain, hash=chains.genesis(chain))
-        with self._state.tx() as db:
+        with self._state.tx(durable=True) as db:
+            seen = [
+                list(row)
+                for status in ("open", "closed")
+                for row in db.execute(
+                    "SELECT chain, synced_seq, synced_hash FROM heads WHERE status = ? AND synced_seq > 0"
+                    " ORDER BY updated DESC LIMIT ?",
+                    (status, SEEN),
+                ).fetchall()
+            ]
             db.execute(
                 "INSERT INTO heads (chain, server, pid, start, boot, part, seq, hash, bytes, synced_seq, synced_hash,"
                 " synced_bytes, opened, updated, status) VALUES (?,?,?,?,?,0,0,?,0,0,?,0,?,?,'open')",
@@ -159,6 +173,7 @@ class Records:
             )
         self._fd = self._create(chain, 0)
         self._chain, self._head, self._synced, self._named, self._torn = chain, head, head, False, False
+        self._line({"stage": "opened", "server": self._server, "pid": pid, "saw": seen})
 
     def _create(self, chain: str, part: int) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -166,19 +181,26 @@ class Records:
 
     # ---------------------------------------------------------------- writing
 
-    def _write(self, fields: Mapping[str, Any], reserve: bool = False) -> Record:
-        """One record and its head; a checkpoint or a new part before it where it is time."""
-        try:
-            return self._write_once(fields)
-        except (OSError, Broken) as error:
-            if not (reserve and _is_full(error) and self._room_in_reserve(fields)):
-                raise _broken(error, "the record cannot be written") from error
-        try:
-            return self._write_once(fields)
-        except OSError as error:
-            raise _broken(error, "the record cannot be written") from error
+    def _write(self, fields: Mapping[str, Any]) -> Record:
+        """One record and its head. On a full disk once more, on the reserve, for what may live on it."""
+        record: Record | None = None
+        on_reserve = False
+        while True:
+            try:
+                record = record or self._place(fields)
+                if self._save_head():
+                    return record
+                self._move_on()
+                record = None  # said again: what the old chain says is set aside with it
+            except (OSError, Broken) as error:
+                if on_reserve or not _is_full(error) or not _may_use_reserve(fields):
+                    raise _broken(error, "the record cannot be written") from error
+                self._state.use_reserve()
+                on_reserve = True
 
-    def _write_once(self, fields: Mapping[str, Any]) -> Record:
+    def _place(self, fields: Mapping[str, Any]) -> Record:
+        """The record's line; before it a checkpoint, a new part or a new chain where it is time."""
+        self._check_room(fields)
         if self._fd < 0:
             self._begin()
         self._look_after_file()
@@ -186,14 +208,15 @@ class Records:
             self._rotate()
         if (self._head.seq + 1) % chains.CHECKPOINT_EVERY == 0:
             self._line(self._checkpoint_fields())
-        record = self._line(fields)
-        if not self._save_head("open"):
-            # A person set the chain aside (`audit repair`) while we wrote to it: say it again in a new one.
-            self._leave()
-            self._begin()
-            record = self._line(fields)
-            self._save_head("open")
-        return record
+        return self._line(fields)
+
+    def _move_on(self) -> None:
+        """The chain is no longer ours (set aside, or found damaged): a new one, unless damage waits for a person."""
+        with self._syncing:
+            os.close(self._fd)
+            self._fd = -1
+        self._news += reconcile(self._folder, self._state)
+        self._begin()
 
     def _line(self, fields: Mapping[str, Any]) -> Record:
         now = self._state.now()
@@ -221,18 +244,13 @@ class Records:
 
     def _still_ours(self) -> None:
         row = self._state.read().execute("SELECT status FROM heads WHERE chain = ?", (self._chain,)).fetchone()
-        if row is not None and row[0] == "open":
-            raise Broken(
-                f"the chain of records {self._chain} was changed from outside; {REFUSED_AT}",
-                hint="a person looks with `interlock audit verify` and settles it with `interlock audit repair`",
-            )
-        self._leave()
-        self._begin()
-
-    def _leave(self) -> None:
-        with self._syncing:
-            os.close(self._fd)
-            self._fd = -1
+        if row is not None and row[0] == "set_aside":
+            self._move_on()
+            return
+        raise Broken(
+            f"the chain of records {self._chain} was changed from outside; {REFUSED_AT}",
+            hint="a person looks with `interlock audit verify` and settles it with `interlock audit repair`",
+        )
 
     def _cut_torn(self) -> None:
         os.ftruncate(self._fd, self._head.bytes)
@@ -254,15 +272,18 @@ class Records:
         payload = chains.checkpoint_payload(self._head.chain, self._head.seq + 1, self._head.hash)
         return {"stage": "checkpoint", "signature": self._keys.sign_checkpoint(payload).hex()}
 
-    def _save_head(self, status: str) -> bool:
+    def _save_head(self, finished: bool = False) -> bool:
+        """False when the chain is no longer ours to write: a person set it aside, or it was found damaged."""
         head, synced = self._head, self._synced
         with self._state.tx() as db:
             done = db.execute(
-                "UPDATE heads SET part=?, seq=?, hash=?, bytes=?, synced_seq=?, synced_hash=?, synced_bytes=?,"
-                " updated=?, status=? WHERE chain=? AND status='open'",
-                (head.part, head.seq, head.hash, head.bytes, synced.seq, synced.hash, synced.bytes,
-                 self._state.now(), status, head.chain),
+                "UPDATE heads SET part=?, seq=?, hash=?, bytes=?, synced_seq=?, synced_hash=?, synced_bytes=?"
+                " WHERE chain=? AND status='open'",
+                (head.part, head.seq, head.hash, head.bytes, synced.seq, synced.hash, synced.bytes, head.chain),
             )  # fmt: skip
+            if finished:
+                now = self._state.now()
+                db.execute("UPDATE heads SET status='closed', updated=? WHERE chain=?", (now, head.chain))
             return bool(done.rowcount == 1)
 
     def _sync(self, record: Record) -> None:
@@ -280,12 +301,13 @@ class Records:
                 raise _broken(error, "the record cannot be made durable") from error
             self._synced = head
 
-    def _room_in_reserve(self, fields: Mapping[str, Any]) -> bool:
-        """On a full disk outcomes, refusals and reads live on the reserve; its last part is for changes and undo."""
-        self._state.use_reserve()
-        status = os.fstatvfs(self._folder)
-        matters = fields.get("undo_class") is not None or str(fields.get("tool", "")).endswith("_undo")
-        return matters or status.f_bavail * status.f_frsize > LAST_OF_RESERVE
+    def _check_room(self, fields: Mapping[str, Any]) -> None:
+        """When the reserve is in use already, its last part is for outcomes of changes and for undo."""
+        found = os.fstatvfs(self._folder)
+        if found.f_bavail * found.f_frsize >= LAST_OF_RESERVE or _matters(fields):
+            return
+        if not (self._home / "reserve").exists():
+            raise OSError(errno.ENOSPC, "the last of the reserve is kept")
 
     def _redacted(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The detector stands on this way out too: names, errors and attributes may quote the world."""
@@ -301,6 +323,12 @@ class Records:
 def _may_use_reserve(fields: Mapping[str, Any]) -> bool:
     """Everything but the permission of a new change: that waits until there is space."""
     return fields.get("stage") != "permitted" or str(fields.get("tool", "")).endswith("_undo")
+
+
+def _matters(fields: Mapping[str, Any]) -> bool:
+    """The outcome of a change, or part of an undo: the last that may fail on a full disk."""
+    outcome = fields.get("undo_class") is not None and fields.get("stage") in ("done", "failed", "unknown")
+    return outcome or str(fields.get("tool", "")).endswith("_undo")
 
 
 def _is_full(error: BaseException) -> bool:

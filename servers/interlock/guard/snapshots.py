@@ -22,7 +22,6 @@ import stat
 import threading
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,26 +35,6 @@ if TYPE_CHECKING:
 MANIFEST: Final = "manifest.json"
 SHARDS: Final = 256
 EXPIRE_BATCH: Final = 200  # snapshots that one round of expiry removes at most
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What the store holds. Bytes as reserved or, where a server told it, as sealed."""
-
-    bytes: int
-    count: int
-    by_agent: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """One snapshot, for listings."""
-
-    id: str
-    agent: str
-    bytes: int
-    at: float
-    keep: float | None  # seconds, where the change has its own time
 
 
 class Slot:
@@ -136,11 +115,11 @@ class Snapshots:
         held = size if self.fits(size, agent, settings) else 0
         pid, start, booted = myself()
         with self._state.tx() as db:
-            total, own = _usage(db, ""), _usage(db, agent)
+            total, own = _usage(db, None), _usage(db, agent)
             _refuse_when_full(held, total, own, settings)
             db.execute(
-                "INSERT INTO snapshots (id, agent, bytes, at, keep, status, pid, start, boot)"
-                " VALUES (?,?,?,?,NULL,'held',?,?,?)",
+                "INSERT INTO slots (change, agent, size, at, status, pid, pid_start, boot)"
+                " VALUES (?,?,?,?,'open',?,?,?)",
                 (change_id, agent, held, self._state.now(), pid, start, booted),
             )
             _account(db, agent, held, 1)
@@ -155,9 +134,9 @@ class Snapshots:
 
     def open(self, change_id: str) -> Slot:
         """The slot of a change, loaded. Raises Refused when it expired or was purged."""
-        row = self._state.read().execute("SELECT status FROM snapshots WHERE id = ?", (change_id,)).fetchone()
+        row = self._state.read().execute("SELECT status FROM slots WHERE change = ?", (change_id,)).fetchone()
         path = self._path(change_id)
-        if row is None or row[0] != "held" or not path.is_dir():
+        if row is None or row[0] not in ("open", "held") or not path.is_dir():
             how = {"expired": "has expired", "purged": "was purged by a person"}.get(row[0] if row else "", "is gone")
             raise Refused(Code.INVALID, f"the snapshot of {change_id} {how}, so it cannot be undone")
         slot = Slot(change_id, path, self)
@@ -174,12 +153,12 @@ class Snapshots:
         with self._state.tx() as db:
             row = _held(db, change_id)
             if row is not None:
-                db.execute("UPDATE snapshots SET bytes = ? WHERE id = ?", (size, change_id))
+                db.execute("UPDATE slots SET size = ? WHERE change = ?", (size, change_id))
                 _account(db, row[0], size - row[1], 0)
 
     def keep(self, change_id: str, seconds: float) -> None:
         with self._state.tx() as db:
-            db.execute("UPDATE snapshots SET keep = ? WHERE id = ?", (seconds, change_id))
+            db.execute("UPDATE slots SET keep = ? WHERE change = ?", (seconds, change_id))
 
     # ---------------------------------------------------------------- the end of a snapshot
 
@@ -191,22 +170,19 @@ class Snapshots:
         """
         now = self._state.now()
         with self._state.tx() as db:
-            rows = db.execute(
-                "SELECT s.id FROM snapshots s LEFT JOIN changes c ON c.id = s.id WHERE s.status = 'held'"
-                " AND ((s.keep IS NULL AND s.at < ?) OR (s.keep IS NOT NULL AND s.at + s.keep < ?))"
-                " AND c.status NOT IN ('permitted', 'unknown') ORDER BY s.at LIMIT ?",
-                (now - settings.keep, now, EXPIRE_BATCH),
-            ).fetchall()
-            expired = [row[0] for row in rows]
-            strays = [
-                row[0]
-                for row in db.execute(
-                    "SELECT s.id, s.pid, s.start, s.boot FROM snapshots s LEFT JOIN changes c ON c.id = s.id"
-                    " WHERE s.status = 'held' AND c.id IS NULL ORDER BY s.at LIMIT ?",
-                    (EXPIRE_BATCH,),
-                ).fetchall()
-                if not alive(row[1], row[2], row[3])
+            rows = [
+                *db.execute(
+                    "SELECT change FROM slots WHERE status = 'held' AND at < ? AND keep IS NULL ORDER BY at LIMIT ?",
+                    (now - settings.keep, EXPIRE_BATCH),
+                ).fetchall(),
+                *db.execute(
+                    "SELECT change FROM slots WHERE status = 'held' AND keep IS NOT NULL AND at + keep < ? LIMIT ?",
+                    (now, EXPIRE_BATCH),
+                ).fetchall(),
             ]
+            expired = [row[0] for row in rows if not _needed(db, row[0])]
+            opened = db.execute("SELECT change, pid, pid_start, boot FROM slots WHERE status = 'open'").fetchall()
+        strays = [row[0] for row in opened if not alive(row[1], row[2], row[3])]
         for id in (*expired, *strays):
             self._forget(id, "expired")
             self._remove(id)
@@ -214,8 +190,13 @@ class Snapshots:
         return expired
 
     def purge(self, ids: Sequence[str]) -> list[str]:
-        """Remove these now; the caller holds a person's signed statement. Returns the ids that were there."""
-        purged = [id for id in ids if self._forget(id, "purged")]
+        """Remove these now; the caller holds a person's signed statement. Returns the ids that were there.
+
+        A change that still runs, or whose outcome is unknown, keeps its snapshot.
+        """
+        with self._state.tx() as db:
+            free = [id for id in ids if not _needed(db, id)]
+        purged = [id for id in free if self._forget(id, "purged")]
         for id in purged:
             self._remove(id)
         self._empty_gone()
@@ -223,18 +204,24 @@ class Snapshots:
 
     # ---------------------------------------------------------------- for people
 
-    def usage(self) -> Usage:
-        rows = self._state.read().execute("SELECT agent, bytes, count FROM snapshot_usage").fetchall()
-        by_agent = {row[0]: row[1] for row in rows if row[2] or row[1]}
-        return Usage(sum(row[1] for row in rows), sum(row[2] for row in rows), by_agent)
+    def usage(self, limit: int = 1000) -> dict[str, Any]:
+        """`{"bytes", "count", "by_agent": {agent: bytes}, "snapshots": [{"id", "agent", "bytes", "at", "keep"}]}`.
 
-    def list(self, limit: int = 100) -> list[Held]:
-        """The largest first."""
-        rows = self._state.read().execute(
-            "SELECT id, agent, bytes, at, keep FROM snapshots WHERE status = 'held' ORDER BY bytes DESC LIMIT ?",
+        The snapshots are the largest first, at most `limit`; `at` and `keep` in seconds.
+        """
+        rows = self._state.read().execute("SELECT agent, size, count FROM slot_sums").fetchall()
+        held = self._state.read().execute(
+            "SELECT change, agent, size, at, keep FROM slots WHERE status = 'held' ORDER BY size DESC LIMIT ?",
             (limit,),
         )
-        return [Held(*row) for row in rows.fetchall()]
+        return {
+            "bytes": sum(row[1] for row in rows),
+            "count": sum(row[2] for row in rows),
+            "by_agent": {row[0]: row[1] for row in rows if row[2]},
+            "snapshots": [
+                dict(zip(("id", "agent", "bytes", "at", "keep"), row, strict=True)) for row in held.fetchall()
+            ],
+        }
 
     # ---------------------------------------------------------------- small pieces
 
@@ -264,9 +251,9 @@ class Snapshots:
             if row is None:
                 return False
             if status:
-                db.execute("UPDATE snapshots SET status = ?, bytes = 0 WHERE id = ?", (status, id))
+                db.execute("UPDATE slots SET status = ?, size = 0 WHERE change = ?", (status, id))
             else:
-                db.execute("DELETE FROM snapshots WHERE id = ?", (id,))
+                db.execute("DELETE FROM slots WHERE change = ?", (id,))
             _account(db, row[0], -row[1], -1)
         return True
 
@@ -309,19 +296,25 @@ def remove_tree(path: Path) -> None:
 
 
 def _held(db: Any, id: str) -> Any:
-    return db.execute("SELECT agent, bytes FROM snapshots WHERE id = ? AND status = 'held'", (id,)).fetchone()
+    return db.execute("SELECT agent, size FROM slots WHERE change = ? AND status IN ('open', 'held')", (id,)).fetchone()
 
 
-def _usage(db: Any, agent: str) -> int:
-    query = "SELECT coalesce(sum(bytes), 0) FROM snapshot_usage"
-    row = db.execute(f"{query} WHERE agent = ?", (agent,)) if agent else db.execute(query)
+def _needed(db: Any, id: str) -> bool:
+    """Its change runs, or nobody knows how it ended."""
+    row = db.execute("SELECT status FROM changes WHERE id = ?", (id,)).fetchone()
+    return row is not None and row[0] in ("permitted", "unknown")
+
+
+def _usage(db: Any, agent: str | None) -> int:
+    query = "SELECT coalesce(sum(size), 0) FROM slot_sums"
+    row = db.execute(f"{query} WHERE agent = ?", (agent,)) if agent is not None else db.execute(query)
     return int(row.fetchone()[0])
 
 
 def _account(db: Any, agent: str, size: int, count: int) -> None:
     db.execute(
-        "INSERT INTO snapshot_usage (agent, bytes, count) VALUES (?, ?, ?) ON CONFLICT (agent)"
-        " DO UPDATE SET bytes = bytes + excluded.bytes, count = count + excluded.count",
+        "INSERT INTO slot_sums (agent, size, count) VALUES (?, ?, ?) ON CONFLICT (agent)"
+        " DO UPDATE SET size = size + excluded.size, count = count + excluded.count",
         (agent, size, count),
     )
 
