@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from interlock import globs
-from interlock.guard.model import Action, Kind, Risk, UndoClass, Verb
+from interlock.guard.model import Action, Attribute, Kind, Risk, UndoClass, Verb
 from interlock.guard.policy_types import NameGlob, Place, PolicyModel, Seconds, Size
 
 _COMMON: Final = {
@@ -78,7 +78,7 @@ class Section(PolicyModel):
     """Which folders the files server reaches, what is protected in them, and which clean-ups it may run."""
 
     roots: Annotated[tuple[RootSettings, ...], Field(min_length=1)] = Field(
-        description="Folders that may be reached; where they nest, the innermost one decides. Nothing outside is reachable."
+        description="Folders that may be reached, and nothing outside; where they nest, the innermost one decides."
     )
     protected: tuple[NameGlob, ...] = Field(
         default=(), description="Globs of protected paths, added to the built-in list; **/customers/** for anywhere."
@@ -121,9 +121,9 @@ def action(
     protected: bool = False,
     own: bool = False,
     effect: str = "",
-    **more: str | int | bool | tuple[str, ...] | None,
+    **more: Attribute | None,
 ) -> Action:
     """One files action; attributes that are None cannot be known yet and are left out."""
-    attributes = {"path": path, "inside": inside, "protected": protected, "own": own}
+    attributes: dict[str, Attribute] = {"path": path, "inside": inside, "protected": protected, "own": own}
     attributes.update({key: value for key, value in more.items() if value is not None})
     return Action(f"files.{verb}", path, attributes, effect)
