@@ -113,17 +113,7 @@ def within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder if folder.endswith("/") else folder + "/")
 
 
-def action(
-    verb: str,
-    path: str,
-    *,
-    inside: bool,
-    protected: bool = False,
-    own: bool = False,
-    effect: str = "",
-    **more: Attribute | None,
-) -> Action:
+def action(verb: str, path: str, *, effect: str = "", **attributes: Attribute | None) -> Action:
     """One files action; attributes that are None cannot be known yet and are left out."""
-    attributes: dict[str, Attribute] = {"path": path, "inside": inside, "protected": protected, "own": own}
-    attributes.update({key: value for key, value in more.items() if value is not None})
-    return Action(f"files.{verb}", path, attributes, effect)
+    known = {"path": path, **{key: value for key, value in attributes.items() if value is not None}}
+    return Action(f"files.{verb}", path, known, effect)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from interlock.guard.builtin import known_secret, owned, protection
 from interlock.guard.errors import Code, Refused
-from interlock.guard.model import Action
+from interlock.guard.model import Action, Attribute
 from interlock.path_names import parse
-from interlock.paths import LINUX, Root, Roots
+from interlock.paths import Root, Roots
 
-from .actions import Section, action, within
+from .actions import Section, action
 
 if TYPE_CHECKING:
     from interlock.guard.policy import Policy
@@ -34,8 +34,6 @@ class Bounds:
         self.section = section
         self.roots = Roots((str(root.path), root.access == "write") for root in section.roots)
         self.paths = tuple(root.path for root in self.roots.roots)
-        self._own = tuple(map(str, policy.own))
-        self._protection, self._known_secret = _protections()
 
     def parse(self, text: str) -> str:
         """An argument as an absolute path, by its text alone. Raises Refused (invalid)."""
@@ -44,32 +42,31 @@ class Bounds:
     def root(self, path: str) -> Root | None:
         return self.roots.holding(path)
 
-    def protected(self, path: str) -> bool:
-        """Whether the name of this path, or of a folder above it, is protected."""
-        return self._protection(path, self.policy) is not None
+    def protected(self, path: str, *, change: bool) -> bool:
+        """Whether the name of this path, or of a folder above it, is protected from reading (or from changes)."""
+        return protection(path, self.policy, change=change) is not None
 
     def known_secret(self, path: str) -> bool:
-        """Whether this is a file known to hold secrets, of which the key names may be read."""
-        return self._known_secret(path)
+        """Whether this is a file known to hold secrets, of which the key names alone are read."""
+        return known_secret(path) and self.protected(path, change=True)
 
-    def own(self, path: str) -> bool:
-        """Whether this is Interlock's own, or lies below what is, or holds it."""
-        return any(within(path, own) or within(own, path) for own in self._own)
+    def own(self, path: str, *, tree: bool = False) -> bool:
+        """Whether this is Interlock's own or lies below what is; with `tree`, or holds it."""
+        return owned(path, self.policy, tree=tree)
 
-    def action(self, verb: str, path: str, *, write: bool = False, tree: bool = False, **more: object) -> Action:
-        """The action on this path, its bounds judged by name. `tree`: what lies below counts too.
+    def action(self, verb: str, path: str, *, tree: bool = False, effect: str = "", **more: Attribute | None) -> Action:
+        """The action on this path, its bounds judged by name. `tree`: all that lies below is meant too.
 
-        A folder that holds Interlock's own files may be looked at; it may not be changed.
+        Looking at names and sizes is no reading: a protected entry may be listed.
         """
+        change = verb not in ("read", "list")
         root = self.roots.holding(path)
-        inside = root is not None and (root.write or not write)
-        own = any(within(path, own) or (tree and within(own, path)) for own in self._own)
-        protected = self.protected(path)
-        if protected and verb == "read":
-            protected = not self.known_secret(path)  # key names, whole file only: see `reading`
-        if protected and verb == "list":
-            protected = False  # names and sizes are no secret
-        return action(verb, path, inside=inside, own=own, **{"protected": protected, **more})  # type: ignore[arg-type]
+        flags: dict[str, Attribute | None] = {
+            "protected": verb != "list" and self.protected(path, change=change),
+            **more,
+        }
+        inside = root is not None and (root.write or not change)
+        return action(verb, path, effect=effect, inside=inside, own=self.own(path, tree=tree), **flags)
 
 
 class BoundsOf:
@@ -87,14 +84,3 @@ class BoundsOf:
             bounds = Bounds(policy)
             self._kept = [bounds, *self._kept][:_KEPT]
             return bounds
-
-
-def _protections() -> tuple[Callable[[str, Policy], str | None], Callable[[str], bool]]:
-    from interlock.globs import compile_globs
-    from interlock.guard.builtin import KNOWN_SECRET_FILES, protection
-
-    known = compile_globs(KNOWN_SECRET_FILES)
-    return protection, lambda path: known.matches(path.casefold())
-
-
-__all__ = ["LINUX", "Bounds", "BoundsOf"]

@@ -55,7 +55,7 @@ def _why_not(bounds: Bounds, opened: Opened) -> str:
             if entry.inode != opened.stat.st_ino or entry.is_folder:
                 continue
             path = f"{root.path.rstrip('/')}/{entry.path}"
-            if bounds.own(path) or bounds.protected(path):
+            if bounds.own(path) or bounds.protected(path, change=False) or bounds.known_secret(path):
                 return "another of its names is protected"
             missing -= 1
             if not missing:

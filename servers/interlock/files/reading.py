@@ -199,7 +199,7 @@ def run_info(files: Files, permit: Permit) -> Result:
     }
     if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
         data["names"] = found.st_nlink
-    if bounds.protected(place.real):
+    if bounds.protected(place.real, change=True):
         data["protected"] = True
     if stat.S_ISLNK(found.st_mode):
         data["leads_to"] = _target(bounds, place.real)

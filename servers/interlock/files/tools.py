@@ -72,8 +72,7 @@ class Files:
         paths = [bounds.parse(getattr(call.arguments, name)) for name in operation.names]
         if not paths:
             return ()
-        write = operation.verb not in ("read", "list")
-        return tuple(bounds.action(operation.verb, path, write=write) for path in paths)
+        return tuple(bounds.action(operation.verb, path) for path in paths)
 
     def look(self, call: Call) -> Look:
         return OPERATIONS[call.tool].look(self, call)
