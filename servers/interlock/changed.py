@@ -8,7 +8,7 @@ Several documents in one file are told apart by a first part `#0`, `#1`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from interlock.documents import DocumentError, load_documents
@@ -51,11 +51,18 @@ def changed_values(old: Any, new: Any) -> tuple[str, ...]:
 def covers(pattern: str, path: str) -> bool:
     """Whether a pattern of a rule covers a changed path: the path itself or anything below it.
 
-    `*` stands for one part (a key or an item), `**` for any number of parts, `[*]` for any item.
+    `*` stands for one part (a key or an item), `**` for any number of parts, `[*]` for any item. A pattern that
+    names no document holds for each document of a file.
     """
-    return _covers(split(pattern), split(path))
+    wanted, parts = split(pattern), split(path)
+    if parts and parts[0].startswith("#") and not (wanted and wanted[0].startswith("#")):
+        parts = parts[1:]
+        if not parts and wanted:
+            return False
+    return _covers(wanted, parts)
 
 
+@lru_cache(4096)
 def split(path: str) -> tuple[str, ...]:
     """The parts of a key path, as written: keys (quoted ones unquoted, with a leading NUL) and items with brackets.
 
@@ -90,11 +97,6 @@ def split(path: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def join(parts: Sequence[str], key: str) -> str:
-    """A path and one more key below it."""
-    return _below(".".join(parts), key)
-
-
 def _compare(old: Any, new: Any, path: str, found: set[str]) -> None:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in old.keys() | new.keys():
@@ -125,8 +127,8 @@ def _compare_lists(old: list[Any], new: list[Any], path: str, found: set[str]) -
             _compare(before[key], after[key], below, found)
         else:
             found.add(below)
-    if not found and list(before) != list(after):  # only the order differs, and order can matter
-        found.add(path)
+    if [key for key in before if key in after] != [key for key in after if key in before]:
+        found.add(path)  # what stayed is in another order, and order can matter
 
 
 def _naming(old: list[Any], new: list[Any]) -> str | None:

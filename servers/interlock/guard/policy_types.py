@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from interlock import globs
 
@@ -120,7 +120,7 @@ def _kind(value: Any) -> str:
 
 Seconds = Annotated[int, BeforeValidator(seconds, json_schema_input_type=str), Field(gt=0)]
 Size = Annotated[int, BeforeValidator(size, json_schema_input_type=int | str), Field(ge=0)]
-Place = Annotated[Path, BeforeValidator(place, json_schema_input_type=str)]
+Place = Annotated[Path, PlainValidator(place, json_schema_input_type=str)]
 PlaceGlob = Annotated[str, BeforeValidator(place_glob)]
 PathPattern = Annotated[str, BeforeValidator(path_pattern)]
 NameGlob = Annotated[str, BeforeValidator(name_glob)]

@@ -1,0 +1,305 @@
+"""The policy: read from its file, checked to the last key, and made into the values that the guard works with.
+
+Anything odd is an error with file, line, column and a hint, and then nothing runs. Deciding is `decide`'s;
+the parts are in the modules beside this one: files, model, rules, places, bounds, warnings, builtin, source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from interlock.documents import Node
+from interlock.registry import SECTIONS, VERBS
+
+from .builtin import builtin_rules, known_secret, owned, protection
+from .model import Layer, Rule
+from .policy_files import (
+    PROFILES,
+    PolicyFile,
+    config_folder,
+    find_policy,
+    policies_folder,
+    read_chain,
+    read_profile,
+    schema_path,
+)
+from .policy_model import PARTS, PLACES, ApprovalsSettings, Head, Limits, Rate, SnapshotsSettings
+from .policy_places import default_home, exposed, inside_bounds, own_paths
+from .policy_problems import PolicyError, Problem, at, at_key, nearest
+from .policy_rules import RuleReader, unknown_overrides
+from .policy_source import Source
+from .policy_types import seconds, size
+
+__all__ = [
+    "PROFILES", "ApprovalsSettings", "Limits", "Policy", "PolicyError", "Problem", "Rate", "SnapshotsSettings", "Source",
+    "config_folder", "find_policy", "known_secret", "load", "owned", "policies_folder", "protection", "schema_path",
+    "seconds", "size",
+]  # fmt: skip
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """One policy as it was read, with everything it extends. Made by `load`; never changes."""
+
+    path: Path
+    digest: str  # SHA-256 over all files
+    agent: str
+    rules: tuple[Rule, ...]  # built-in, shipped and the user's
+    sections: Mapping[str, BaseModel]  # by server; absent: the server is bound to nothing
+    limits: Limits
+    approvals: ApprovalsSettings
+    snapshots: SnapshotsSettings
+    files: tuple[Path, ...]  # the user's file and those it extends, shipped profiles left out
+    profile: str  # the one at the end
+    own: tuple[Path, ...]  # real paths that are Interlock's own
+    contacts: tuple[str, ...] = ()
+    confine: str = "best-effort"
+    state: Path | None = None
+    redaction: BaseModel | None = None
+    contexts_profiles: Mapping[str, str] = field(default_factory=dict)  # context -> profile that speaks for it
+    warnings: tuple[Problem, ...] = ()
+    widened: tuple[str, ...] = ()  # what an edit would have added to the bounds of a running server
+    marks: tuple[tuple[Path, tuple[int, ...]], ...] = ()  # files and what `stat` said of them
+    context_limits: Mapping[str, Limits] = field(default_factory=dict)
+
+    def section(self, kind: type[Model]) -> Model | None:
+        """The section of a server, by its model; None where the policy has none."""
+        return next((section for section in self.sections.values() if isinstance(section, kind)), None)
+
+    def limits_for(self, context: str | None) -> Limits:
+        """The limits for actions in a cluster context: its own profile's, where it has one."""
+        return self.context_limits.get(context or "", self.limits)
+
+
+def load(path: Path, profile: str | None = None, home: Path | None = None) -> Policy:
+    """Read a policy and all it extends. `profile` replaces the one it ends in; `home` is where state lies.
+
+    Raises PolicyError with every problem found.
+    """
+    chain = read_chain(path.absolute(), profile)
+    merged, problems = _merge(chain)
+    values: dict[str, Any] = {}
+    for name, model in {"": Head, **PARTS, **SECTIONS, **_redaction(merged)}.items():
+        node = merged if name == "" else merged.value.get(name)  # type: ignore[union-attr]
+        if isinstance(node, Node):
+            if name == "":
+                node = _only(node, Head.model_fields)
+            values[name] = _validated(model, node, problems)
+    reader = RuleReader(VERBS)
+    by_file = [(file, reader.read(_rules_of(file), file.name, _layer(file))) for file in chain]
+    problems += reader.problems
+    if problems:
+        raise _error(problems)
+    head: Head = values[""]
+    contexts = _contexts(values, merged, chain[-1].name, profile, problems)
+    others = {name: read_profile(name) for name in sorted(set(contexts.values()) - {chain[-1].name})}
+    for other in others.values():
+        by_file.append((other, reader.read(_rules_of(other), other.name, Layer.SHIPPED)))
+    rules = _bound_to_contexts(by_file, chain[-1], contexts)
+    shipped = {rule.id for rule in rules if rule.layer is Layer.SHIPPED}
+    problems += unknown_overrides(reader.override_places, shipped, _profile_ids)
+    files = tuple(file.path for file in chain if not file.profile)
+    home = home or head.state or default_home()
+    sections = {name: values[name] for name in SECTIONS if name in values}
+    trees = {name: node for name, node in _keys(merged).items() if name in SECTIONS}
+    problems += exposed(files, home) + inside_bounds(sections, trees, files, home)
+    if problems:
+        raise _error(problems)
+    all_rules = (*builtin_rules(VERBS), *rules)
+    return Policy(
+        path=path,
+        digest=hashlib.sha256("".join(file.digest for file in (*chain, *others.values())).encode()).hexdigest(),
+        agent=head.agent,
+        rules=all_rules,
+        sections=sections,
+        limits=values["limits"].limits(),
+        approvals=values["approvals"].settings(),
+        snapshots=values["snapshots"].settings(),
+        files=files,
+        profile=chain[-1].name,
+        own=own_paths(files, home),
+        contacts=head.contacts,
+        confine=head.confine,
+        state=head.state,
+        redaction=values.get("redaction"),
+        contexts_profiles=contexts,
+        warnings=tuple(reader.warnings),
+        marks=tuple((file.path, file.mark) for file in chain if not file.profile),
+        context_limits={
+            context: _limits(chain, others[name]) for context, name in contexts.items() if name in others
+        },
+    )
+
+
+def bounded(policy: Policy, sections: Mapping[str, BaseModel], widened: Sequence[str]) -> Policy:
+    """The policy with narrower sections; the refusal outside says what a restart would add."""
+    rules = tuple(rule for rule in policy.rules if rule.layer is not Layer.BUILTIN)
+    return replace(
+        policy,
+        sections=sections,
+        widened=tuple(widened),
+        rules=(*builtin_rules(VERBS, ", ".join(widened)[:200]), *rules),
+    )
+
+
+# ---------------------------------------------------------------- merging
+
+
+def _merge(chain: Sequence[PolicyFile]) -> tuple[Node, list[Problem]]:
+    """One tree out of a chain: nearer files win key by key; places come from the user's file alone."""
+    user = chain[0].tree
+    merged = Node({}, user.line, user.column, dict(user.keys), file=user.file)
+    problems: list[Problem] = []
+    known = {*Head.model_fields, *PARTS, *SECTIONS, "rules", "redaction"}
+    out = _keys(merged)
+    for file in chain:
+        for key in file.tree.keys.keys() - known:
+            problems.append(at_key(file.tree, key, f"a policy has no `{key[:60]}`", nearest(key, known)))
+        version = _keys(file.tree).get("version")
+        if version is None:
+            problems.append(at(file.tree, "`version` is missing", "put `version: 1` in the first line"))
+        elif version.value != 1 or isinstance(version.value, bool):
+            problems.append(at(version, "this version of the format is unknown", "it is `version: 1`"))
+        for key, node in _keys(file.tree).items():
+            if key in PARTS or key in SECTIONS or key == "redaction":
+                if not isinstance(node.value, dict):
+                    problems.append(at(node, f"`{key}` is a mapping of keys"))
+                elif key in PARTS or file is chain[0] or (key in SECTIONS and key in out):
+                    out[key] = _over(out.get(key), node, PLACES.get(key, frozenset()))
+                elif key == "redaction":
+                    out[key] = _over(out.get(key), node, frozenset())
+            elif key in ("contacts", "confine") or file is chain[0]:
+                out.setdefault(key, node)
+    return merged, problems
+
+
+def _over(upper: Node | None, lower: Node, places: frozenset[str]) -> Node:
+    """`upper` with what only `lower` has. Protections add up; places are never inherited."""
+    if upper is None:
+        return lower
+    made = Node(dict(_keys(upper)), upper.line, upper.column, dict(upper.keys), file=upper.file)
+    out = _keys(made)
+    for key, node in _keys(lower).items():
+        if key in places:
+            continue
+        if key in ("protected", "extra", "sources") and key in out:
+            mine = out[key]
+            if isinstance(mine.value, list) and isinstance(node.value, list):
+                out[key] = replace(mine, value=[*mine.value, *node.value])
+            elif isinstance(mine.value, dict) and isinstance(node.value, dict):
+                out[key] = replace(mine, value={**node.value, **mine.value}, keys={**node.keys, **mine.keys})
+        elif key not in out:
+            out[key] = node
+            made.keys[key] = lower.keys[key]
+    return made
+
+
+def _limits(chain: Sequence[PolicyFile], profile: PolicyFile) -> Limits:
+    """The limits as if the chain ended in another profile."""
+    merged, problems = _merge([*chain[:-1], profile])
+    made = _validated(PARTS["limits"], _keys(merged)["limits"], problems)
+    if problems:
+        raise _error(problems)
+    limits: Limits = made.limits()
+    return limits
+
+
+def _keys(node: Node) -> dict[str, Node]:
+    return node.value if isinstance(node.value, dict) else {}
+
+
+def _only(node: Node, keys: Mapping[str, Any]) -> Node:
+    return replace(node, value={key: value for key, value in _keys(node).items() if key in keys})
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _redaction(merged: Node) -> dict[str, type[BaseModel]]:
+    if "redaction" not in _keys(merged):
+        return {}
+    from interlock.redaction.settings import RedactionSettings
+
+    return {"redaction": RedactionSettings}
+
+
+def _validated(model: type[BaseModel], node: Node, problems: list[Problem]) -> Any:
+    """The model's value of a tree, or None; pydantic's errors become problems with places."""
+    try:
+        return model.model_validate_json(json.dumps(node.data()), strict=True)
+    except ValidationError as error:
+        from .policy_shape import shape_problems
+
+        problems += shape_problems(model, node, error)
+        return None
+
+
+def _rules_of(file: PolicyFile) -> Node:
+    return _keys(file.tree).get("rules") or Node({}, 1, 1, file=file.tree.file)
+
+
+def _layer(file: PolicyFile) -> Layer:
+    return Layer.SHIPPED if file.shipped else Layer.USER
+
+
+def _contexts(
+    values: Mapping[str, Any], merged: Node, base: str, override: str | None, problems: list[Problem]
+) -> dict[str, str]:
+    """Which profile speaks for each cluster context that has one of its own."""
+    found: dict[str, str] = {}
+    nodes = _keys(_keys(_keys(merged).get("kubectl", Node({}, 0, 0))).get("contexts", Node({}, 0, 0)))
+    for name, context in getattr(values.get("kubectl"), "contexts", {}).items():
+        profile = getattr(context, "profile", None)
+        if profile is None:
+            continue
+        if profile not in PROFILES:
+            problems.append(
+                at(_keys(nodes[name])["profile"], f"there is no profile `{profile[:60]}`", nearest(profile, PROFILES))
+            )
+        elif override is None and profile != base:
+            found[name] = profile
+    if problems:
+        raise _error(problems)
+    return found
+
+
+def _bound_to_contexts(
+    by_file: Sequence[tuple[PolicyFile, list[Rule]]], base: PolicyFile, contexts: Mapping[str, str]
+) -> list[Rule]:
+    """All rules of all files; a context's own profile replaces the base profile for actions in it."""
+    rules: list[Rule] = []
+    for file, read in by_file:
+        if file is base and contexts:
+            rules += [replace(rule, except_contexts=frozenset(contexts)) for rule in read]
+        elif file.profile and file is not base:
+            mine = frozenset(context for context, name in contexts.items() if name == file.name)
+            for rule in read:
+                verbs = frozenset(verb for verb in rule.verbs if "context" in VERBS[verb].attributes)
+                if verbs:
+                    rules.append(replace(rule, verbs=verbs, contexts=mine))
+        else:
+            rules += read
+    return rules
+
+
+@lru_cache(8)
+def _profile_ids(name: str) -> frozenset[str]:
+    """The ids of the rules of a shipped profile."""
+    if name not in PROFILES:
+        return frozenset()
+    return frozenset(f"{name}.{id}" for id in _keys(_rules_of(read_profile(name))))
+
+
+def _error(problems: Sequence[Problem]) -> PolicyError:
+    unique = dict.fromkeys(problems)
+    return PolicyError(sorted(unique, key=lambda p: (p.line, p.column)))

@@ -1,0 +1,85 @@
+"""Keeps a running server within the bounds it was started with: a reload may narrow them, never widen them.
+
+A server is confined to its bounds when it starts, so what a later edit adds could only half work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+# The keys of each section that are bounds. A section of a server that is not named here is a bound as a whole.
+BOUNDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "files": ("roots", "clean_up"),
+    "git": ("repositories", "remotes"),
+    "kubectl": ("kubeconfig", "contexts", "kinds", "registries"),
+    "logs": ("sources", "analyze"),
+}
+
+
+def narrowed(
+    start: Mapping[str, BaseModel], new: Mapping[str, BaseModel]
+) -> tuple[dict[str, BaseModel], tuple[str, ...]]:
+    """The new sections without what they add to the bounds at start; and what that was, in words."""
+    kept: dict[str, BaseModel] = {}
+    added: list[str] = []
+    for name, section in new.items():
+        if name not in start:
+            added.append(name)
+            continue
+        update: dict[str, Any] = {}
+        for key in BOUNDS.get(name, tuple(type(section).model_fields)):
+            value, more = _narrow(getattr(start[name], key, None), getattr(section, key, None))
+            if more:
+                added += [f"{name}.{key}: {what}" for what in more]
+                update[key] = value
+        kept[name] = section.model_copy(update=update) if update else section
+    return kept, tuple(added)
+
+
+def _narrow(old: Any, new: Any) -> tuple[Any, list[str]]:
+    """What of `new` is within `old`, and what is not. An empty tuple of registries means any, so fewer is wider."""
+    if old == new:
+        return new, []
+    if isinstance(new, tuple) and isinstance(old, tuple):
+        kept = tuple(item for item in new if any(_within(item, one) for one in old))
+        more = [_name(item) for item in new if not any(_within(item, one) for one in old)]
+        return kept, more
+    if isinstance(new, dict) and isinstance(old, dict):
+        return _narrow_mapping(old, new)
+    return old, ["changed"]
+
+
+def _narrow_mapping(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    kept: dict[str, Any] = {}
+    more: list[str] = []
+    for key, value in new.items():
+        if key not in old:
+            more.append(key)
+        elif isinstance(value, BaseModel) and hasattr(value, "namespaces"):
+            namespaces, added = _narrow(old[key].namespaces, value.namespaces)
+            scoped, also = _narrow(getattr(old[key], "cluster_scoped", ()), getattr(value, "cluster_scoped", ()))
+            kept[key] = value.model_copy(update={"namespaces": namespaces, "cluster_scoped": scoped})
+            more += [f"{key} {item}" for item in added + also]
+        else:
+            value, added = (value, []) if value == old[key] else (old[key], [key])
+            kept[key] = value
+            more += added
+    return kept, more
+
+
+def _within(item: Any, old: Any) -> bool:
+    if item == old:
+        return True
+    path, access = getattr(item, "path", None), getattr(item, "access", None)
+    if isinstance(path, Path) and access is not None:
+        return path.is_relative_to(old.path) and (access == "read" or old.access == "write")
+    return False
+
+
+def _name(item: Any) -> str:
+    path, access = getattr(item, "path", None), getattr(item, "access", None)
+    return f"{path} ({access})" if path is not None else str(item)
