@@ -45,7 +45,7 @@ def make_protocol(
     pipeline: Pipeline, tools: Sequence[Tool], name: str, version: str, instructions: str
 ) -> Protocol[Any]:
     """The SDK's server object; tests connect a client to it in memory."""
-    listed = [_described(tool) for tool in tools]
+    listed = [described(tool) for tool in tools]
     workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="call")
 
     async def list_tools(
@@ -78,7 +78,7 @@ def _result(answer: Answer) -> types.CallToolResult:
     return types.CallToolResult(content=content, structured_content=structured, is_error=answer.is_error)
 
 
-def _described(tool: Tool) -> types.Tool:
+def described(tool: Tool) -> types.Tool:
     hints = types.ToolAnnotations(read_only_hint=not tool.change)
     if tool.change:
         hints = types.ToolAnnotations(read_only_hint=False, destructive_hint=tool.destructive)
