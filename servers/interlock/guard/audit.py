@@ -55,12 +55,13 @@ def tail(home: Path, count: int) -> list[JsonRecord]:
     """The latest `count` records, oldest first. Reads the ends of the files last written to, nothing else."""
     found: list[tuple[str, str, int, JsonRecord]] = []
     parts = sorted(_parts(home), key=lambda part: part[1].stat().st_mtime, reverse=True)
-    for _, path in parts:
+    for chain, path in parts:
         if len(found) >= count and chains.stamp(path.stat().st_mtime + 1) < sorted(found)[-count][0]:
             break
         for line in _last_lines(path, count):
             record = _parse(line)
             if record is not None:
+                record["chain"] = chain
                 found.append((str(record.get("time", "")), path.name, int(record.get("seq", 0)), record))
     found.sort(key=lambda item: item[:3])
     return [item[3] for item in found[-count:]]
@@ -70,12 +71,12 @@ def records_of(home: Path, call: str) -> list[JsonRecord]:
     """The records of one call (or change, or refusal), in their order. Searches bytes, so it is quick."""
     wanted = f'"call":{json.dumps(call)}'.encode()
     found = []
-    for _, path in _parts(home):
+    for chain, path in _parts(home):
         data = path.read_bytes()
         if wanted not in data:
             continue
         records = (_parse(line) for line in data.splitlines() if wanted in line)
-        found += [record for record in records if record is not None and record.get("call") == call]
+        found += [{**record, "chain": chain} for record in records if record is not None and record.get("call") == call]
     return sorted(found, key=lambda record: (str(record.get("time", "")), int(record.get("seq", 0))))
 
 
