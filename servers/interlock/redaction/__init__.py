@@ -1,0 +1,16 @@
+"""Redaction: no secret reaches the model. One detector for every way out; light to import, loaded at first use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .detector import Detector
+from .settings import RedactionSettings
+from .spans import Span
+
+__all__ = ["Detector", "RedactionSettings", "Span", "open_detector"]
+
+
+def open_detector(key: bytes, settings: RedactionSettings | None = None, cache: Path | None = None) -> Detector:
+    """A detector for this installation: `key` (32 bytes) makes its placeholders, `cache` is a private folder."""
+    return Detector(key, settings, cache)

@@ -1,0 +1,268 @@
+"""Values that a secret's name gives away: `password: x`, `"apiKey": "x"`, `--token x`, `<secret>x</secret>`.
+
+Each function is called at the end of an anchor, four bytes (`LEAD`) into the value, and adds what it confirms.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from .names import BENIGN, HUMAN, STRONG, classify
+from .values import is_secret
+
+if TYPE_CHECKING:
+    from .page import Page
+
+LEAD: Final = 3  # bytes of the value that an anchor takes
+_BACK: Final = 160  # how far before a value its name may begin
+_LONGEST: Final = 1 << 15  # bytes of a value that are looked at for its end at once
+
+_NAME_BYTES: Final = bytes(
+    c if chr(c).isalnum() and c < 128 or c in b"_-./" else 32 for c in range(256)
+)
+_TO_NAME: Final = b"=:> \t\"'\\])`}"
+_QUOTED: Final = {
+    34: re.compile(rb'[^"\\\n]*(?:\\.[^"\\\n]*)*', re.DOTALL),
+    39: re.compile(rb"[^'\\\n]*(?:\\.[^'\\\n]*)*", re.DOTALL),
+    96: re.compile(rb"[^`]*"),
+}
+_BARE: Final = re.compile(rb"(?:[^\s\"'`<>\\]|\\(?![nrtu\"'\\]))+")
+_LINE: Final = re.compile(rb"[^\r\n]+")
+_STOP: Final = re.compile(rb"[,;](?=$|\s|[\w.-]+[=:])|&(?=[\w.%-]+=|amp;)|[)\]}]+[,;.]?$|[,;.]+$|\|")
+_COMMENT: Final = re.compile(rb"\s+(?:#|//|--\s|;).*$")
+_LINE_START: Final = re.compile(
+    rb"[\s+>-]*(?:- )?(?:(?:export|set|setx|env|ENV|ARG|declare|readonly|local|-e|--env|var|let|const) +)*[\"']?$"
+)
+_SCALAR: Final = re.compile(rb"(?:true|false|null|None|nil|[-+]?[\d.]+)\b[,;]?\s*$")
+
+
+def keyed(page: Page, end: int) -> None:
+    """`name = value` in all its spellings."""
+    start = end - LEAD
+    data = page.data
+    low = start - _BACK if start > _BACK else 0
+    head = data[low:start]
+    bare = head.rstrip(b"\"'\\ \t`bruf@N")
+    if not bare or bare[-1] not in b"=:>":
+        bare = head.rstrip(b"\"'\\ \t`")
+    name_end = bare.rstrip(_TO_NAME)
+    name = name_end.translate(_NAME_BYTES).rpartition(b" ")[2]
+    force, kind = classify(name)
+    if force == BENIGN:
+        return
+    separator = bare[len(name_end) :]
+    take(page, start, force, kind, head, len(name_end) - len(name), separator)
+
+
+def take(
+    page: Page, start: int, force: int, kind: str, head: bytes, name_at: int, separator: bytes, loose: bool = False
+) -> None:
+    """Find the value's end, judge it, add it."""
+    data = page.data
+    quote = head[-1] if head else 0
+    quoted = quote in (34, 39, 96)
+    closed = True
+    if quoted:
+        end, closed = quoted_end(data, start, head, quote)
+        value = data[start:end]
+    else:
+        end = bare_end(page, start)
+        value = data[start:end]
+        line_at = head.rfind(b"\n", 0, name_at) + 1
+        if (line_at or len(head) < _BACK) and not loose and _LINE_START.match(head, line_at, name_at):
+            value, end = _whole_line(page, start, value, end, separator)
+        if (stop := _STOP.search(value)) and not (stop.group() == b"|"):
+            if value[stop.start() : stop.start() + 1] not in b")]}" or _unbalanced(value):
+                value = value[: stop.start()]
+                end = start + len(value)
+    if is_secret(value, force, quoted):
+        page.add(start, end, kind, closed, not quoted and value.isdigit() and bool(re.match(rb"[\"']|\s*=\s", head[name_at:].translate(None, b"\\").lstrip(b"_-./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"))))
+
+
+def quoted_end(data: bytes, start: int, head: bytes, quote: int) -> tuple[int, bool]:
+    """Where a quoted value ends, and whether its quote is closed on this line."""
+    depth = len(head) - 1 - len(head[:-1].rstrip(b"\\"))
+    limit = min(len(data), start + _LONGEST)
+    if depth:  # a string within a string: it ends at the same escaped quote
+        mark = b"\\" * depth + bytes((quote,))
+        at = start
+        while (at := data.find(mark, at, limit)) >= 0:
+            if data[at - 1 : at] != b"\\":
+                break
+            at += len(mark)
+        newline = data.find(b"\n", start, at if at >= 0 else limit)
+        if at >= 0 and newline < 0:
+            return at, True
+        return (newline if newline >= 0 else limit), newline >= 0
+    match = _QUOTED[quote].match(data, start, limit)
+    end = match.end() if match else start
+    return end, end < limit
+
+
+def bare_end(page: Page, start: int) -> int:
+    """Where a value without quotes ends. Remembered, so that values within values cost nothing more."""
+    low, high = page.bare
+    if low <= start < high:
+        return high
+    match = _BARE.match(page.data, start)
+    end = match.end() if match else start
+    page.bare = (start, end)
+    return end
+
+
+def _whole_line(page: Page, start: int, value: bytes, end: int, separator: bytes) -> tuple[bytes, int]:
+    """A line that is nothing but `name: value`: the value may hold spaces, quotes and the like."""
+    match = _LINE.match(page.data, start, min(len(page.data), start + 4096))
+    line = match.group() if match else value
+    line = _COMMENT.sub(b"", line).rstrip()
+    if len(line) <= len(value) or b" " not in line and len(line) == len(value):
+        return value, end
+    rest = line[len(value) :]
+    if re.match(rb"\s+[\w.\"'-]+\s*[=:]|\s*[,;]\s*$|\s+[-|&>\\]|\s*[\"'`)\]}]+[,;]?\s*$|\s+(?:AS|as|ON|on|NOT|not|PRIMARY|DEFAULT|default|NULL|VARCHAR)\b|[<>]", rest):
+        return value, end
+    return line, start + len(line)
+
+
+def _unbalanced(value: bytes) -> bool:
+    return value.count(b")") > value.count(b"(") or value.count(b"]") > value.count(b"[") or value.count(b"}") > value.count(b"{")
+
+
+def next_line(page: Page, end: int) -> None:
+    """The value stands on the line after its name: YAML blocks, wrapped assignments."""
+    data = page.data
+    start = end - LEAD
+    line_at = data.rfind(b"\n", max(0, start - 80), start) + 1
+    above = data[max(0, line_at - _BACK) : line_at - 1].rstrip(b"\r")
+    above = above[above.rfind(b"\n") + 1 :]
+    stripped = above.rstrip(b" \t|>+-0123456789\\").rstrip(b" \t")
+    block = above.rstrip()[-1:] in b"|>+-" or above.rstrip(b" \t0123456789+-")[-1:] in b"|>"
+    name_end = stripped.rstrip(_TO_NAME)
+    name = name_end.translate(_NAME_BYTES).rpartition(b" ")[2]
+    force, kind = classify(name)
+    if force == BENIGN:
+        return
+    indent = len(above) - len(above.lstrip(b" \t+-"))
+    if block:
+        _block(page, line_at, indent, force, kind)
+        return
+    head = data[line_at:start]
+    line = _LINE.match(data, start, start + 4096)
+    text = line.group() if line else b""
+    if re.match(rb"[\w.\"'-]+\s*[:=](?:\s|$)", text) or head.strip(b" \t+\"'"):
+        return
+    take(page, start, force, kind, b" " + head, 0, b":", loose=True)
+
+
+def _block(page: Page, line_at: int, indent: int, force: int, kind: str) -> None:
+    """A YAML block scalar under a secret's name goes whole, line by line judged as one value."""
+    data = page.data
+    at = line_at
+    lines: list[tuple[int, int]] = []
+    while at < len(data) and at - line_at < _LONGEST:
+        stop = data.find(b"\n", at, at + 4096)
+        stop = len(data) if stop < 0 else stop
+        text = data[at:stop].rstrip(b"\r")
+        body = text.lstrip(b" \t+-")
+        if body and len(text) - len(body) <= indent:
+            break
+        if body:
+            lines.append((at + len(text) - len(body), at + len(text)))
+        at = stop + 1
+    if not lines:
+        return
+    first = data[lines[0][0] : lines[0][1]]
+    if len(lines) == 1:
+        if is_secret(first, force, True):
+            page.add(*lines[0], kind)
+        return
+    if force >= STRONG and not first.startswith(b"-----BEGIN") and b": " not in first and b"=" not in first.rstrip(b"="):
+        page.add(lines[0][0], lines[-1][1], kind)
+
+
+def argument(page: Page, end: int) -> None:
+    """`--token value`, `["--token", "value"]`, `set("token", "value")`."""
+    start = end - LEAD
+    data = page.data
+    low = max(0, start - _BACK)
+    head = data[low:start]
+    name_end = head.rstrip(b" \t\n,\"'\\")
+    name = name_end.translate(_NAME_BYTES).rpartition(b" ")[2]
+    flag = name.startswith(b"-")
+    force, kind = classify(name)
+    if force == BENIGN:
+        return
+    quoted = head[-1:] in (b'"', b"'")
+    if not flag:
+        tail = quoted_end(data, start, head, head[-1])[0] if quoted else start
+        value = data[start:tail]
+        if not (is_secret(value, STRONG, True) or (force == HUMAN and re.search(rb"\d|[^\w\s-]", value))):
+            return
+    take(page, start, force if flag else min(force, HUMAN), kind, head, len(name_end) - len(name), b" ", loose=True)
+
+
+def element(page: Page, end: int) -> None:
+    """`<password>value</password>`."""
+    data = page.data
+    start = end - LEAD
+    opened = data.rfind(b"<", max(0, start - _BACK), start)
+    if opened < 0:
+        return
+    name = data[opened + 1 : start].split(b">")[0].split(b" ")[0].rpartition(b":")[2]
+    force, kind = classify(name)
+    stop = data.find(b"<", start, start + 4096)
+    if force == BENIGN or stop < 0:
+        return
+    value = data[start:stop]
+    cdata = value.startswith(b"![CDATA[")
+    if is_secret(value.strip(), force, True):
+        page.add(start, stop, kind)
+    elif cdata:
+        return
+
+
+def spaced(page: Page, end: int) -> None:
+    """`PASSWORD 'x'`, `identified by 'x'`, `set password "x"`: a quoted value after a space."""
+    data = page.data
+    start = end - LEAD
+    head = data[max(0, start - _BACK) : start]
+    before = head.rstrip(b"\"'`").rstrip(b" \tN")
+    word = before.translate(_NAME_BYTES).rpartition(b" ")[2]
+    if word.lower() in (b"by", b"as", b"is"):
+        stripped = before[: -len(word)].rstrip()
+        word = stripped.translate(_NAME_BYTES).rpartition(b" ")[2]
+        if b"identified" in before.lower()[-60:]:
+            word = b"password"
+    force, kind = classify(word)
+    if force != HUMAN and force != STRONG:
+        return
+    finish, closed = quoted_end(data, start, head, head[-1])
+    value = data[start:finish]
+    if b" " in value or not is_secret(value, force, True):
+        return
+    if not re.search(rb"\d|[^\w\s-]", value) and not re.search(rb"(?i)identified|create|alter|with|set", before[-60:]):
+        return
+    page.add(start, finish, kind, closed)
+
+
+_PAIR_NAME: Final = re.compile(rb"[\w./-]+")
+
+
+def paired(page: Page, end: int) -> None:
+    """`name: DB_PASSWORD` with `value: x` beside it."""
+    data = page.data
+    start = end - LEAD
+    head = data[max(0, start - 320) : start]
+    at = head.lower().rfind(b"value")
+    before = head[:at].rstrip(b" \t\r\n\"'\\-,;{}")
+    while before:
+        word = before.translate(_NAME_BYTES).rpartition(b" ")[2]
+        force, kind = classify(word)
+        if force != BENIGN:
+            take(page, start, force, kind, head, 0, b":", loose=True)
+            return
+        line = before.rfind(b"\n")
+        cut = max(before.rfind(b"{"), before.rfind(b":"), line)
+        if cut < 0:
+            return
+        before = before[:cut].rstrip(b" \t\r\n\"'\\-,;{}:=")
