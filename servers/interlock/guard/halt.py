@@ -1,0 +1,349 @@
+"""The kill switch: whether a halt is in force, who ordered it, and which running servers have heard of it.
+
+`HALT` in the home halts by its presence: empty or anything unreadable halts everything; lines of JSON may narrow it.
+One `stat` per call. What `interlock halt` ordered is also noted in `state.db`, so that removing the file does not
+release it: only a person's signed `resume` does. (Who merely touched the file may remove it.)
+Not for stopping what already runs: a permitted change ends by itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from interlock.untrusted import one_line
+
+from . import statements
+from .disk import write_private
+from .errors import Broken, Code, Refused
+from .keys import Keys, Person, account
+from .model import Principal
+from .running import Reached as Reached
+from .running import Registration as Registration
+from .running import Running as Running
+from .running import Watcher as Watcher
+from .running import register as register
+from .running import running as running
+from .running import wait_for_acknowledgements
+
+if TYPE_CHECKING:
+    from .state import State
+
+FILE: Final = "HALT"
+LARGEST: Final = 64 << 10  # bytes of the file that are read; a larger one halts everything
+ORDERS_MAX: Final = 50  # scoped orders at once; one more halts everything
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One halt. Empty `agent` or `server`: all of them."""
+
+    id: str  # empty for a file that somebody touched
+    by: str
+    at: float
+    reason: str
+    changes_only: bool = False
+    agent: str = ""
+    server: str = ""
+
+    def covers(self, agent: str, server: str) -> bool:
+        return self.agent in ("", agent) and self.server in ("", server)
+
+    @property
+    def why(self) -> str:
+        """Who, when, why, in one line."""
+        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.at))
+        return f"halted by {one_line(self.by, 60)} at {when}" + (f": {one_line(self.reason)}" if self.reason else "")
+
+    @property
+    def scope(self) -> str:
+        parts = ["changes" if self.changes_only else "everything"]
+        parts += [f"of {one_line(self.agent, 60)}"] if self.agent else []
+        parts += [f"on {self.server}"] if self.server else []
+        return " ".join(parts)
+
+
+class Halt:
+    """The halts of one home. Thread-safe; the command line and all servers of the home use it."""
+
+    def __init__(self, home: Path, state: State | None = None, keys: Keys | None = None) -> None:
+        """With `state` and `keys`, what was ordered stays in force until its signed resume; without, until the
+        file is gone."""
+        self._home = home
+        self._path = home / FILE
+        self._state = state
+        self._keys = keys
+        self._lock = threading.Lock()
+        self._seen: tuple[int, ...] | None = None
+        self._orders: tuple[Order, ...] = ()
+        self._noted: dict[str, Order] = {}
+        self._current = False  # False: look again even if the file has not changed
+
+    # ---------------------------------------------------------------- for every call
+
+    def check(self, principal: Principal, server: str, change: bool) -> None:
+        """Raises Refused (halted) with who, when, why. One `stat` unless the file has changed."""
+        for order in self.orders():
+            if order.covers(principal.agent, server) and (change or not order.changes_only):
+                raise Refused(
+                    Code.HALTED,
+                    order.why,
+                    hint=f"{'reads work; ' if order.changes_only else ''}do not try again until a person says so "
+                    "(they run `interlock resume`)",
+                )
+
+    def orders(self) -> tuple[Order, ...]:
+        """What is in force now, oldest first. Never raises: what cannot be read halts everything."""
+        seen = _identity(self._path)
+        if seen == self._seen and self._current:
+            return self._orders
+        with self._lock:
+            # The file is read after its identity: what changes in between has another identity next time.
+            seen = _identity(self._path)
+            if seen != self._seen or not self._current:
+                self._orders = self._read(seen)
+                self._seen = seen
+            return self._orders
+
+    def _read(self, seen: tuple[int, ...] | None) -> tuple[Order, ...]:
+        found = () if seen is None else _parse(self._path, seen)
+        self._current = True
+        if self._state is None or self._keys is None:
+            return found
+        try:
+            ids = {order.id for order in found}
+            rows = self._state.read().execute("SELECT id, body FROM halts ORDER BY at")
+            noted = {row["id"]: order for row in rows if (order := _order(json.loads(row["body"]))) is not None}
+            self._noted.update(noted)
+            self._noted.update({order.id: order for order in found if order.id})
+            released = self._released()
+            for id in [id for id in self._noted if id in released and id not in ids]:
+                del self._noted[id]
+            kept = [order for id, order in self._noted.items() if id not in ids]
+            self._note([order for order in found if order.id and order.id not in noted])
+        except (Broken, ValueError, KeyError, TypeError):
+            # The state refuses every call by itself; what is known stays in force.
+            kept = [order for id, order in self._noted.items() if id not in {order.id for order in found}]
+        # Nothing touches the file when they are released: keep looking in the state.
+        self._current = not kept
+        return tuple(sorted((*found, *kept), key=lambda order: order.at))
+
+    def _released(self) -> set[str]:
+        assert self._state is not None and self._keys is not None
+        rows = self._state.read().execute("SELECT body, signature FROM statements WHERE kind = 'resume'")
+        signed = [statements.verify(self._keys, self._state, row, "resume") for row in rows]
+        return {id for statement in signed if statement is not None for id in statement.fields["orders"]}
+
+    def _note(self, orders: Sequence[Order]) -> None:
+        """Best effort: the file alone halts already."""
+        if orders and self._state is not None:
+            with suppress(Broken), self._state.tx() as db:
+                db.executemany(
+                    "INSERT OR IGNORE INTO halts (id, body, at) VALUES (?,?,?)",
+                    [(order.id, json.dumps(asdict(order)), order.at) for order in orders],
+                )
+
+    # ---------------------------------------------------------------- for people
+
+    def halt(
+        self, reason: str, *, by: str = "", changes_only: bool = False, agent: str = "", server: str = "", id: str = ""
+    ) -> Order:
+        """Order a halt: in force for every call that begins after this returns. Raises Broken where it cannot.
+
+        On a disk so full that the order cannot be written, everything is halted instead.
+        """
+        order = Order(
+            id or f"halt-{os.urandom(4).hex()}", by or account(), time.time(), reason, changes_only, agent, server
+        )
+        with self._writing():
+            seen = _identity(self._path)
+            present = () if seen is None else _parse(self._path, seen)
+            if any(not one.id for one in present):
+                # Everything is halted by a touched or unreadable file: that must not become narrower.
+                everything = [Order("", one.by, one.at, one.reason) for one in present if not one.id]
+                present = (*everything[:1], *(one for one in present if one.id))
+            if len(present) >= ORDERS_MAX:
+                order = Order(order.id, order.by, order.at, order.reason)
+                present = ()
+            self._store((*present, order))
+        self._note([order])
+        return order
+
+    def resume(self, person: Person, state: State, ids: Sequence[str] = ()) -> list[Order]:
+        """Release these halts, or all: a signed statement first, then the file. Gives back what was released."""
+        with self._writing():
+            released = [order for order in self.orders() if not ids or order.id in ids]
+            if not released:
+                return []
+            names = [order.id for order in released if order.id]
+            if names:
+                statements.sign_and_store(person, state, "resume", orders=names)
+            kept = [order for order in self.orders() if order not in released]
+            seen = _identity(self._path)
+            present = () if seen is None else _parse(self._path, seen)
+            self._store([order for order in present if order in kept])
+        with state.tx() as db:
+            db.executemany("DELETE FROM halts WHERE id = ?", [(name,) for name in names])
+        for name in names:
+            self._noted.pop(name, None)
+        self._current = False
+        return released
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Two people at once must not lose one another's order."""
+        try:
+            fd = os.open(self._home / ".halt.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise Broken(
+                f"{self._home} cannot be written ({os.strerror(error.errno or errno.EIO).lower()})",
+                hint=f"stop the servers themselves, or `touch {self._path}`",
+            ) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def _store(self, orders: Sequence[Order]) -> None:
+        try:
+            if not orders:
+                _remove(self._path)
+                return
+            text = "".join(json.dumps(asdict(order)) + "\n" for order in orders)
+            if len(text) > LARGEST:
+                text = ""
+            try:
+                write_private(self._path, text.encode())
+            except IsADirectoryError:
+                return  # somebody made a folder of that name: it halts everything
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise
+                with suppress(OSError):
+                    (self._home / "reserve").unlink()
+                try:
+                    write_private(self._path, text.encode())
+                except OSError:
+                    os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise Broken(
+                f"{self._path} cannot be written ({os.strerror(error.errno or errno.EIO).lower()})",
+                hint="stop the servers themselves: end the client",
+            ) from error
+
+
+def halt_all(
+    homes: Iterable[Path],
+    reason: str,
+    *,
+    changes_only: bool = False,
+    agent: str = "",
+    server: str = "",
+    wait: float = 2.0,
+) -> tuple[Order, list[Reached]]:
+    """Halt these homes and every running server of this account, wherever its home is; wait for their word.
+
+    Gives back the order and each running server it is for. Takes `wait` seconds at most, beyond writing the files.
+    Raises Broken when one of `homes` cannot be halted, after all others are.
+    """
+    servers = [one for one in running() if agent in ("", one.agent) and server in ("", one.server)]
+    wanted = list(homes)
+    order = Order(f"halt-{os.urandom(4).hex()}", account(), time.time(), reason, changes_only, agent, server)
+    problems: dict[Path, Broken] = {}
+    for home in dict.fromkeys([*wanted, *(one.home for one in servers)]):
+        try:
+            Halt(home).halt(reason, by=order.by, changes_only=changes_only, agent=agent, server=server, id=order.id)
+        except Broken as broken:
+            problems[home] = broken
+    reached = wait_for_acknowledgements(servers, order.id, wait)
+    for home in wanted:
+        if home in problems:
+            raise problems[home]
+    return order, reached
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """What changes when the file does; None when there is none. Anything but `no such file` counts as present."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return (-1, error.errno or 0)
+    return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode, found.st_uid)
+
+
+def _parse(path: Path, seen: tuple[int, ...]) -> tuple[Order, ...]:
+    """The file's orders. Whatever is not exactly that is one order that halts everything."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return (_everything(seen, "HALT is not a plain file"),)
+            content = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        return ()
+    except OSError:
+        return (_everything(seen, "HALT cannot be read"),)
+    if not content.strip():
+        return (_everything(seen, "the HALT file is there"),)
+    try:
+        if len(content) > LARGEST:
+            raise ValueError
+        text = content.decode("utf-8").strip()
+        lines = [text] if text.startswith("{") and "\n{" not in text else text.split("\n")
+        orders = [_order(json.loads(line)) for line in lines if line.strip()]
+    except (ValueError, RecursionError):
+        orders = [None]
+    found = tuple(order for order in orders if order is not None)
+    if len(found) != len(orders) or not found or len(found) > ORDERS_MAX:
+        return (_everything(seen, "HALT cannot be understood, so everything is halted"),)
+    return found
+
+
+def _order(said: Any) -> Order | None:
+    """One order from JSON; None where a key is unknown or of another type: nothing is guessed."""
+    types: dict[str, type | tuple[type, ...]] = {
+        "id": str, "by": str, "at": (int, float), "reason": str, "changes_only": bool, "agent": str, "server": str,
+    }  # fmt: skip
+    if not isinstance(said, dict) or not set(said) <= set(types):
+        return None
+    if any(
+        not isinstance(value, types[key]) or (key == "at" and isinstance(value, bool)) for key, value in said.items()
+    ):
+        return None
+    if not 0 <= said.get("at", 0.0) < 1e11:
+        return None
+    return Order(
+        said.get("id", ""), said.get("by", "somebody"), float(said.get("at", 0.0)), said.get("reason", ""),
+        said.get("changes_only", False), said.get("agent", ""), said.get("server", ""),
+    )  # fmt: skip
+
+
+def _everything(seen: tuple[int, ...], reason: str) -> Order:
+    by, at = "somebody", time.time()
+    if len(seen) > 2:
+        at = seen[1] / 1e9
+        with suppress(KeyError, ImportError):
+            import pwd
+
+            by = pwd.getpwuid(seen[5]).pw_name
+    return Order("", by, at, reason)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):
+        path.rmdir()
