@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from interlock import globs
 
@@ -118,11 +118,32 @@ def _kind(value: Any) -> str:
     return "a list" if isinstance(value, Sequence) else "a mapping"
 
 
-Seconds = Annotated[int, BeforeValidator(seconds, json_schema_input_type=str), Field(gt=0)]
-Size = Annotated[int, BeforeValidator(size, json_schema_input_type=int | str), Field(ge=0)]
-Place = Annotated[Path, PlainValidator(place, json_schema_input_type=str)]
-PlaceGlob = Annotated[str, BeforeValidator(place_glob)]
-PathPattern = Annotated[str, BeforeValidator(path_pattern)]
+def _schema(pattern: str, *examples: str, kind: str = "string") -> WithJsonSchema:
+    """What an editor is told of a value: JSON Schema."""
+    return WithJsonSchema({"type": kind, "pattern": pattern, "examples": list(examples)})
+
+
+_PATH_FORM = r"^(~$|~/|/)"
+
+Seconds = Annotated[
+    int, BeforeValidator(seconds), Field(gt=0), _schema(r"^[0-9]{1,9}[smhd]$", "90s", "15m", "4h", "30d")
+]
+Size = Annotated[
+    int,
+    BeforeValidator(size),
+    Field(ge=0),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]{1,12}[KMGT]?$"}],
+            "examples": ["5M", "20G"],
+        }
+    ),
+]
+Place = Annotated[Path, PlainValidator(place), _schema(_PATH_FORM, "~/work/app", "/srv/app")]
+PlaceGlob = Annotated[str, BeforeValidator(place_glob), _schema(_PATH_FORM, "~/work/*", "/var/log/app/*.log*")]
+PathPattern = Annotated[
+    str, BeforeValidator(path_pattern), _schema(r"^(~$|~/|/|\*\*)", "~/work/app/src/**", "**/*.pem")
+]
 NameGlob = Annotated[str, BeforeValidator(name_glob)]
-Text = Annotated[str, BeforeValidator(_text)]
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
 NamesList = Annotated[tuple[NameGlob, ...], Field(min_length=1)]
