@@ -174,8 +174,8 @@ def _parts(day: Day) -> Iterator[_Part]:
             (f"{len(records):,}", code, rule, _what(records[-1]), str(records[-1]["call"]))
             for (code, rule), records in ordered
         ]
-        columns = ("times", "code", "rule", "for example", "id")
-        yield _Part("Refused", columns, refused[:ROWS], more=max(0, len(refused) - ROWS))
+        grounds = ("times", "code", "rule", "for example", "id")
+        yield _Part("Refused", grounds, refused[:ROWS], more=max(0, len(refused) - ROWS))
     if day.tools:
         used = [(tool, f"{count:,}") for tool, count in day.tools.most_common(12)]
         yield _Part("Tools", ("tool", "calls"), used, text=f"{day.chars:,} characters went to agents.")

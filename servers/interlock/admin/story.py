@@ -73,8 +73,7 @@ def _richest(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     for record in reversed(records):
         if record.get("decision") or record.get("arguments"):
             return record
-    nothing: Mapping[str, Any] = {}
-    return records[-1] if records else nothing
+    return {} if not records else records[-1]
 
 
 def _when(full: Mapping[str, Any], last: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 A chain is one process's records: `audit/NAME.jsonl`, then `NAME.1.jsonl` and so on by size. One line is
 
-    {"seq":7,"time":"2026-11-24T21:56:00.123Z","stage":"done", ... ,"prev":"<64 hex>","hash":"<64 hex>"}
+    {"seq":7,"time":"2026-11-24T21:56:00.123456Z","stage":"done", ... ,"prev":"<64 hex>","hash":"<64 hex>"}
 
 `hash` is the SHA-256 of the line's own bytes before `,"hash":`; `prev` the hash of the line before, for the first
 one the SHA-256 of the chain's name. So a line can be checked with `sha256sum`, and without parsing. Every line
@@ -76,9 +76,9 @@ def parse_name(name: str) -> tuple[str, int] | None:
 
 
 def stamp(seconds: float) -> str:
-    """UTC with milliseconds, as records hold it."""
-    whole, milliseconds = divmod(round(seconds * 1000), 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{milliseconds:03d}Z"
+    """UTC with microseconds, as records hold it; as text it sorts by time."""
+    whole, parts = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{parts:06d}Z"
 
 
 def make_line(seq: int, now: float, fields: Mapping[str, Any], prev: str) -> tuple[bytes, str]:
@@ -108,7 +108,7 @@ def read_line(line: bytes) -> Line | None:
 
 def is_checkpoint(line: bytes) -> bool:
     """By place: seq, time and stage always come first, so nothing an agent says can look like one."""
-    return b'Z","stage":"checkpoint",' in line[:80]
+    return b'Z","stage":"checkpoint",' in line[:90]
 
 
 def checkpoint_payload(chain: str, seq: int, prev: str) -> bytes:

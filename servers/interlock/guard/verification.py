@@ -114,6 +114,7 @@ class _Chain:
         self.met: dict[int, bytes] = {}
         self.last = chains.Head(chain, hash=chains.genesis(chain))
         self.end_gone = False
+        self.lines = 0  # in the last part
 
     def judge(self) -> None:
         known = self.known
@@ -168,7 +169,7 @@ class _Chain:
                         self.report.notes.append(f"{name}:{number}: torn last line; the next start sets it aside")
                         break
                     raise _Break
-                if seq % chains.CHECKPOINT_EVERY == 0 or b'"stage":"checkpoint"' in line[:80]:
+                if seq % chains.CHECKPOINT_EVERY == 0 or b'"stage":"checkpoint"' in line[:90]:
                     checkpoints.append((number, seq, prev, line))
                 if seq in wanted:
                     self.met[seq] = digest
@@ -176,7 +177,8 @@ class _Chain:
             size = file.tell()
         for checkpoint in checkpoints:
             self._judge_checkpoint(name, *checkpoint)
-        self.report.records += seq - head.seq
+        self.lines = seq - head.seq
+        self.report.records += self.lines
         self.report.bytes += size
         self.last = chains.Head(self.chain, part, seq, prev.decode(), size)
 
@@ -204,13 +206,14 @@ class _Chain:
             self._find(name, 0, "no_head", "state.db knows nothing of this chain")
         elif last.seq < known.head.seq:
             gone = _span(last.seq + 1, known.head.seq)
-            self._find(name, last.seq and 0, "cut", f"it ends at record {last.seq}; {gone} were recorded and are gone")
+            self._find(name, self.lines, "cut", f"it ends at record {last.seq}; {gone} were recorded and are gone")
             return
         elif last.seq > known.head.seq and known.status == "closed":
-            self._find(name, 0, "rewritten", f"it was finished at record {known.head.seq} and goes on after it")
+            line = self._line_of(known.head.seq + 1)
+            self._find(name, line, "rewritten", f"it was finished at record {known.head.seq} and goes on after it")
         for seq, digest in sorted(self.wanted.items()):
             if seq > last.seq:
-                self._find(name, 0, "cut", f"another chain saw its record {seq}, and it ends at {last.seq}")
+                self._find(name, self.lines, "cut", f"another chain saw its record {seq}, and it ends at {last.seq}")
                 return
             if self.met.get(seq, b"").decode() != digest:
                 self._find(name, self._line_of(seq), "rewritten", f"record {seq} is not the one that was written")
