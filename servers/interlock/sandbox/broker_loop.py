@@ -117,7 +117,7 @@ class _Loop:
             for child in self._children.values():
                 if now >= child.deadline and not child.timed_out:
                     child.timed_out = True
-                    _kill_group(child.pid)
+                    kill_group(child.pid)
 
     def _patience(self) -> float | None:
         waiting = [child.deadline for child in self._children.values() if not child.timed_out]
@@ -158,9 +158,9 @@ class _Loop:
                 self._start(request, control)
                 started = True
         except Rejected as error:
-            _tell(control, {"error": str(error)})
+            tell(control, {"error": str(error)})
         except OSError as error:
-            _tell(control, {"error": f"the system refused ({error.strerror})"})
+            tell(control, {"error": f"the system refused ({error.strerror})"})
         finally:
             if not started:
                 control.close()
@@ -211,7 +211,7 @@ class _Loop:
         child = _Child(pid, control, time.monotonic() + timeout)
         self._children[pid] = child
         self._selector.register(control, selectors.EVENT_READ, child)
-        _tell(control, {"pid": pid, "start": _start_time(pid)})
+        tell(control, {"pid": pid, "start": start_time(pid)})
 
     def _control(self, child: _Child) -> None:
         """The client's end of this child was closed, or it sent anything: the child must go."""
@@ -219,11 +219,11 @@ class _Loop:
             child.control.recv(16)
         self._selector.unregister(child.control)
         child.let_go = True
-        _kill_group(child.pid)
+        kill_group(child.pid)
 
     def _reap(self) -> None:
         while True:
-            pid, status = _wait_for_any(lambda pid: pid in self._children)
+            pid, status = wait_for_any(lambda pid: pid in self._children)
             if not pid:
                 return
             child = self._children.pop(pid, None)
@@ -231,7 +231,7 @@ class _Loop:
             if child is not None:
                 if not child.let_go:
                     self._selector.unregister(child.control)
-                _tell(child.control, {"code": os.waitstatus_to_exitcode(status), "timed_out": child.timed_out})
+                tell(child.control, {"code": os.waitstatus_to_exitcode(status), "timed_out": child.timed_out})
                 child.control.close()
 
     def _sweep(self) -> None:
@@ -247,7 +247,7 @@ class _Loop:
         """Leave no process behind: kill every group, then whatever else comes to us as an orphan."""
         signal.set_wakeup_fd(-1)
         for pid in self._children:
-            _kill_group(pid)
+            kill_group(pid)
         self._children.clear()
         for _ in range(1000):
             self._sweep()
@@ -257,19 +257,19 @@ class _Loop:
                 return
 
 
-def _tell(control: socket.socket, message: dict[str, Any]) -> None:
+def tell(control: socket.socket, message: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):  # the client may have lost interest
         control.send(json.dumps(message).encode())
 
 
-def _kill_group(pid: int) -> None:
+def kill_group(pid: int) -> None:
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGKILL)  # it may not have reached its setsid yet
     with contextlib.suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
 
 
-def _wait_for_any(leads: Callable[[int], bool]) -> tuple[int, int]:
+def wait_for_any(leads: Callable[[int], bool]) -> tuple[int, int]:
     """(pid, status) of a child that has ended, its group killed where it leads one; (0, 0) if none has."""
     try:
         if kernel.LINUX:
@@ -277,13 +277,13 @@ def _wait_for_any(leads: Callable[[int], bool]) -> tuple[int, int]:
             if ended is None:
                 return 0, 0
             if leads(ended.si_pid):
-                _kill_group(ended.si_pid)  # while the number is still taken
+                kill_group(ended.si_pid)  # while the number is still taken
             return os.waitpid(ended.si_pid, 0)
         pid, status = os.waitpid(-1, os.WNOHANG)  # macOS has no waitid in Python 3.11
     except ChildProcessError:
         return 0, 0
     if pid and leads(pid):
-        _kill_group(pid)
+        kill_group(pid)
     return pid, status
 
 
@@ -303,7 +303,7 @@ def own_children() -> list[int]:
     return found
 
 
-def _start_time(pid: int) -> int:
+def start_time(pid: int) -> int:
     """When the process started, in clock ticks after boot; 0 where it cannot be told."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123

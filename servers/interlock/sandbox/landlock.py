@@ -72,16 +72,18 @@ def restrict(
     connect: Sequence[int] | None = (),
     version: int | None = None,
     scoped: bool = True,
+    files: bool = True,
 ) -> list[Path]:
     """Confine the calling thread and its future children to `rules`; they can never be widened again.
 
     `connect`: TCP ports that may be connected to, None for all; binding is never allowed.
     `scoped`: no signals to and no abstract sockets of processes outside (kernels with ABI 6).
+    `files`: False leaves the file tree as it is (no `rules`), for a program that still has to mount.
     Paths that do not exist are left out and returned. Raises OSError when the kernel refuses.
     The caller has set no_new_privs.
     """
     version = abi() if version is None else version
-    rights = handled(version)
+    rights = handled(version) if files else 0
     network = 0
     if version >= 4:
         network = _BIND_TCP if connect is None else _BIND_TCP | _CONNECT_TCP

@@ -29,10 +29,10 @@ AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 _SOCK_RAW, _SOCK_PACKET, _SOCK_TYPE_MASK = 3, 10, 0xF
 _IPPROTO_MPTCP = 262  # would pass by Landlock's TCP rules
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # typing into the terminal of whoever started us
-_NEW_NAMESPACES = 0x7E020000 | 0x80  # CLONE_NEWUSER, NEWPID, NEWNET, NEWNS, NEWIPC, NEWUTS, NEWCGROUP, NEWTIME
+NEW_NAMESPACES = 0x7E020000 | 0x80  # CLONE_NEWUSER, NEWPID, NEWNET, NEWNS, NEWIPC, NEWUTS, NEWCGROUP, NEWTIME
 
 # No server, git, kubectl or text tool needs one of these.
-_NEVER = (
+NEVER = (
     "ptrace process_vm_readv process_vm_writev process_madvise process_mrelease kcmp pidfd_getfd "
     "mount umount2 move_mount open_tree fsopen fsconfig fsmount fspick mount_setattr pivot_root chroot "
     "unshare setns io_uring_setup io_uring_enter io_uring_register bpf perf_event_open userfaultfd "
@@ -72,7 +72,7 @@ def build(
     code.load(_NR)
     if machine == "x86_64":
         code.when_at_least(_X32, _refuse(errno.ENOSYS))
-    refused = [*_NEVER.split(), *also]
+    refused = [*NEVER.split(), *also]
     if not execute:
         refused += ["execve", "execveat"]
     if not network:
@@ -81,7 +81,7 @@ def build(
         if name in numbers:
             code.when_equal(numbers[name], _refuse(errno.EPERM))
     code.when_equal(numbers["clone3"], _refuse(errno.ENOSYS))  # its flags lie behind a pointer; libc falls back
-    code.on_call(numbers["clone"], [(_ARG0, _JUMP_ANY_BIT, _NEW_NAMESPACES, _refuse(errno.EPERM))])
+    code.on_call(numbers["clone"], [(_ARG0, _JUMP_ANY_BIT, NEW_NAMESPACES, _refuse(errno.EPERM))])
     terminal = [(_ARG1, _JUMP_EQUAL, number, _refuse(errno.EPERM)) for number in (_TIOCSTI, _TIOCLINUX)]
     code.on_call(numbers["ioctl"], terminal)
     families = [AF_UNIX] if unix_sockets else []

@@ -1,0 +1,279 @@
+"""Text tools over a stream, where they can touch nothing: the server's side of the sandbox.
+
+`open_engine` forks a keeper (before any thread and before `confine`), which holds the means to make sandboxes;
+`Engine.run` takes one for a pipeline, feeds it, reads it and throws it away. What goes in is the caller's to
+redact, before; what comes out is untrusted. There is no run without a sandbox.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from interlock.guard.errors import Broken, Code, Failed, Refused
+
+from . import kernel
+from .broker_loop import MESSAGE_MAX, PACKETS
+from .channels import STDERR, STDOUT, Attached, Channel, Pipes
+
+STEPS_MAX = 16
+_WORDS_MAX = 100_000  # bytes of all arguments together
+_STDERR_MAX = 16_000
+_TICK = 0.1
+_CHUNK = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How sandboxes are made. Sizes in bytes; they hold for a whole pipeline."""
+
+    tools: tuple[str, ...]  # the programs that a step may name
+    folder: Path  # where `interlock sandbox build` put the image: `image.folder(home)`
+    engine: Literal["bubblewrap", "docker"] = "bubblewrap"
+    runtime: str = ""  # Docker's: "runsc" (gVisor), "kata"; empty is its default
+    docker_image: str = ""  # an image of one's own, built from the Dockerfile; empty: the one that `build` imported
+    memory: int = 256 << 20
+    processes: int = 64
+    temporary: int = 32 << 20  # /tmp, in memory
+    cpu: float = 1.0  # cores
+    pool: int = 2  # kept ready once one was used
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One program of a pipeline and its arguments; no shell reads them."""
+
+    program: str
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one run: seconds, and bytes of output, after which it is ended."""
+
+    timeout: float = 10.0
+    output: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a pipeline gave. Both streams are untrusted and unredacted.
+
+    `codes`: of each step, negative for a signal (-9: it was over a limit); empty when the sandbox was ended.
+    """
+
+    stdout: bytes
+    stderr: bytes
+    codes: tuple[int, ...] = ()
+    truncated: bool = False  # stdout was cut at `Limits.output`, and the pipeline ended there
+    timed_out: bool = False
+    stopped: bool = False  # `stop` said so
+
+
+def open_engine(settings: Settings) -> Engine:
+    """Fork the keeper for these settings. Call it once, in a process of one thread, before `confine`.
+
+    Raises Broken when the engine is not there (then there is no analyze: the message says what to install or run).
+    """
+    from .keeper import keep, open_backend
+
+    if kernel.LINUX and kernel.thread_count() > 1:
+        raise Broken(
+            "cannot fork the sandbox's keeper: this process already runs threads",
+            hint="this is a fault in Interlock; please report it with the output of `interlock doctor`",
+        )
+    backend = open_backend(settings)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, PACKETS)
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        keep(theirs, backend, settings.pool, parent)
+    theirs.close()
+    return Engine(ours, pid, settings, backend.name, backend.tools & frozenset(settings.tools))
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is known of a run so far."""
+
+    marker: bytes
+    feed: memoryview
+    out: bytearray = field(default_factory=bytearray)
+    err: bytearray = field(default_factory=bytearray)
+    codes: tuple[int, ...] = ()
+    began: bool = False  # our process inside has said so
+    closed_out: bool = False  # the last step's output is complete
+    fed: bool = False
+
+
+class Engine:
+    """Runs pipelines. Thread-safe. Raises Broken from every method once the keeper is gone."""
+
+    def __init__(self, requests: socket.socket, pid: int, settings: Settings, name: str, tools: frozenset[str]) -> None:
+        self._requests = requests
+        self.pid = pid
+        self.settings = settings
+        self.name = name
+        self.tools = tools  # allowed and there
+
+    def check(self, steps: Sequence[Step]) -> None:
+        """Raises Refused (invalid) for a pipeline that could not run, naming the step and what could."""
+        if not steps or len(steps) > STEPS_MAX:
+            raise Refused(Code.INVALID, f"a pipeline has 1 to {STEPS_MAX} steps, not {len(steps)}")
+        for number, step in enumerate(steps, 1):
+            if step.program not in self.settings.tools:
+                allowed = ", ".join(sorted(self.tools))
+                raise Refused(Code.DENIED, f"step {number}: this program is not allowed here", hint=f"use: {allowed}")
+            if step.program not in self.tools:
+                raise Refused(
+                    Code.INVALID,
+                    f"step {number}: {step.program} is allowed, but the sandbox has it not",
+                    hint="a person can install it and run `interlock sandbox build`",
+                )
+            if any("\0" in word for word in step.argv):
+                raise Refused(Code.INVALID, f"step {number}: an argument holds a NUL character")
+        if sum(len(word) * 4 for step in steps for word in step.argv) > _WORDS_MAX * 4:
+            raise Refused(Code.INVALID, "the arguments are too long together", hint=f"at most {_WORDS_MAX} characters")
+
+    def run(
+        self,
+        steps: Sequence[Step],
+        input: Iterable[bytes],
+        limits: Limits | None = None,
+        *,
+        stop: Callable[[], bool] | None = None,
+    ) -> Output:
+        """Pipe `input` through `steps` in a sandbox of their own. `input` is only read as fast as they take it.
+
+        `stop` is asked every 100 ms; True ends the run. Raises Refused as `check` does, Failed when the sandbox
+        cannot be made or breaks, Broken when its keeper is gone.
+        """
+        self.check(steps)
+        limits = limits or Limits()
+        deadline = time.monotonic() + limits.timeout
+        marker = secrets.token_hex(16)
+        control, channel = self._take(limits.timeout)
+        with control, channel:
+            run = _Run(f"\n{marker}".encode(), memoryview(self._head(marker, steps, limits)))
+            source = iter(input)
+            while not (run.closed_out and run.codes):
+                now = time.monotonic()
+                if now >= deadline:
+                    return self._output(run, limits, timed_out=True)
+                if stop is not None and stop():
+                    return self._output(run, limits, stopped=True)
+                for event in channel.ready(min(deadline - now, _TICK if stop is not None else 60.0), not run.fed):
+                    if event is None:
+                        self._feed(run, channel, source)
+                    elif not self._take_in(run, *event):
+                        self._gone(run, control)
+                        return self._output(run, limits)
+                if len(run.out) > limits.output + len(run.marker):
+                    return self._output(run, limits)
+        return self._output(run, limits)
+
+    def warm(self) -> None:
+        """Have sandboxes made now rather than at the first run. Returns at once."""
+        self._request({"op": "warm"}).close()
+
+    def close(self) -> None:
+        """End the keeper and every sandbox, and wait for it."""
+        self._requests.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+    def _request(self, body: dict[str, object]) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, PACKETS)
+        try:
+            socket.send_fds(self._requests, [json.dumps(body).encode()], [theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            raise Broken(f"the sandbox's keeper is gone ({error.strerror})", hint="restart the server") from None
+        finally:
+            theirs.close()
+        return ours
+
+    def _take(self, timeout: float) -> tuple[socket.socket, Channel]:
+        control = self._request({"op": "take", "timeout": timeout})
+        control.settimeout(30)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_MAX, 3)
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            control.close()
+            raise Broken(
+                "the sandbox's keeper did not answer", hint="restart the server; see `interlock sandbox probe`"
+            )
+        answer = json.loads(data)
+        if "error" in answer:
+            control.close()
+            raise Failed(
+                f"no sandbox could be made: {answer['error']}", hint="a person can run `interlock sandbox probe`"
+            )
+        for descriptor in descriptors:
+            os.set_blocking(descriptor, False)
+        return control, Pipes(*descriptors) if answer["kind"] == "pipes" else Attached(descriptors[0])
+
+    def _head(self, marker: str, steps: Sequence[Step], limits: Limits) -> bytes:
+        processes = self.settings.processes if self.name == "bubblewrap" else 0
+        words = [marker, str(int(limits.timeout) + 2), str(processes), str(len(steps))]
+        for step in steps:
+            words += [str(1 + len(step.argv)), step.program, *step.argv]
+        head = "\0".join(words).encode("utf-8", "surrogateescape")
+        return f"{len(head):08x}".encode() + head
+
+    def _feed(self, run: _Run, channel: Channel, source: Iterable[bytes]) -> None:
+        if not run.feed:
+            chunk = next(iter(source), None)
+            if chunk is None:
+                run.fed = True
+                channel.end_input()
+                return
+            run.feed = memoryview(chunk)
+        if (written := channel.write(run.feed[:_CHUNK])) < 0:
+            run.fed = True  # nobody reads any more: the first step has ended
+            channel.end_input()
+        else:
+            run.feed = run.feed[written:]
+
+    def _take_in(self, run: _Run, stream: int, data: bytes) -> bool:
+        """Sort what came; False when a stream ended before our process inside said that all is over."""
+        if not data:
+            return False
+        if stream == STDOUT:
+            if not run.began:
+                run.began, data = True, data[1:]
+            run.out += data
+            if run.out.endswith(run.marker + b"\n"):
+                run.closed_out = True
+                del run.out[-len(run.marker) - 1 :]
+        elif stream == STDERR:
+            run.err += data
+            if (at := run.err.rfind(run.marker)) >= 0 and run.err.endswith(b"\n"):
+                run.codes = tuple(int(code) for code in run.err[at + len(run.marker) :].split())
+                del run.err[at:]
+            elif len(run.err) > 4 * _STDERR_MAX:
+                del run.err[_STDERR_MAX : -len(run.marker) - 200]  # the middle; the end is still to come
+        return True
+
+    def _gone(self, run: _Run, control: socket.socket) -> None:
+        """The sandbox ended by itself: a limit took our process inside, or it never began."""
+        if run.began:
+            return
+        said = bytes(run.err[:200]).decode("ascii", "replace").strip()  # our engine's own words: nothing ran yet
+        raise Failed(f"the sandbox did not start ({said or 'no reason given'})", hint="run `interlock sandbox probe`")
+
+    def _output(self, run: _Run, limits: Limits, *, timed_out: bool = False, stopped: bool = False) -> Output:
+        truncated = len(run.out) > limits.output
+        out, err = bytes(run.out[: limits.output]), bytes(run.err[:_STDERR_MAX])
+        return Output(out, err, run.codes, truncated, timed_out, stopped)
