@@ -54,7 +54,7 @@ class Pending:
     raw: Mapping[str, Any]  # the arguments, to go on with; empty once it has ended
     reason: str  # what the agent says
     risk: Risk
-    because: str  # why it asks
+    why: str  # why it asks
     rules: tuple[str, ...]
     lost: tuple[str, ...]  # what stays lost, in words
     shown: Any  # the arguments, redacted
@@ -66,7 +66,16 @@ class Pending:
     ended: float | None
     by: str
     channel: str  # terminal | client, once answered
-    why: str  # why it is void
+    ended_why: str  # why it is void
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(resource for _, resource in self.actions))
+
+    @property
+    def summary(self) -> str:
+        """The redacted arguments on one line."""
+        return json.dumps(self.shown, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +96,12 @@ class Grant:
     used: int
 
     @property
-    def left(self) -> int:
+    def uses_left(self) -> int:
         return max(0, self.times - self.used)
+
+    @property
+    def what(self) -> str:
+        return "; ".join(f"{verb} {resource}" for verb, resource in self.actions)
 
 
 def digest(call: Call, look: Look) -> str:
@@ -147,7 +160,7 @@ class Approvals:
                 )
             db.execute(
                 "INSERT INTO pending (id, digest, status, agent, user, session, client, server, tool, raw, reason,"
-                " risk, because, rules, lost, shown, preview, actions, asks, opened, expires)"
+                " risk, why, rules, lost, shown, preview, actions, asks, opened, expires)"
                 " VALUES (?,?,'pending',?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (call.id, digest, who.agent, who.user, who.session, who.client, call.server, call.tool,
                  canonical(dict(call.raw)).decode(), _storable(call.reason), int(decision.risk),
@@ -214,20 +227,13 @@ class Approvals:
         """End one request that nobody may answer or use any more. No effect on one that has ended."""
         with self._state.tx() as db:
             db.execute(
-                f"UPDATE pending SET status = 'void', why = ?, raw = '{{}}', ended = ? WHERE id = ? AND {_IS_OPEN}",
+                f"UPDATE pending SET status = 'void', ended_why = ?, raw = '{{}}', ended = ? WHERE id = ? AND {_IS_OPEN}",
                 (why, self._state.now(), id),
             )
 
     def void_all(self, order: Order | str) -> int:
         """End every open request that a halt order covers (a text: every one). How many there were."""
-        agent, server, why = ("", "", order) if isinstance(order, str) else (order.agent, order.server, order.why)
-        with self._state.tx() as db:
-            done = db.execute(
-                f"UPDATE pending SET status = 'void', why = ?, raw = '{{}}', ended = ? WHERE {_IS_OPEN}"
-                " AND (? = '' OR agent = ?) AND (? = '' OR server = ?)",
-                (why, self._state.now(), agent, agent, server, server),
-            )
-            return done.rowcount
+        return void_waiting(self._state, order)
 
     def grant_for(self, call: Call, look: Look, decision: Decision) -> Approval | None:
         """Spend one use of a grant that covers this call exactly; None where there is none.
@@ -344,13 +350,13 @@ class Approvals:
         )
         return [grant for row in rows if (grant := self._grant(row)) is not None and grant.expires > now]
 
-    def revoke(self, person: Person | None, grant_id: str) -> None:
-        """End a grant. It only tightens, so no key is needed; where there is one, the statement is kept."""
+    def revoke(self, grant_id: str, by: str) -> None:
+        """End a grant. Needs no key. Raises Refused (invalid)."""
         with self._state.tx(durable=True) as db:
-            now = self._state.now()
-            if person is not None:
-                statements.store(db, statements.make(person, self._state, "revoke", grant=grant_id))
-            done = db.execute("UPDATE grants SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, grant_id))
+            done = db.execute(
+                "UPDATE grants SET revoked = ?, revoked_by = ? WHERE id = ? AND revoked IS NULL",
+                (self._state.now(), by, grant_id),
+            )
             if done.rowcount == 0:
                 raise Refused(Code.INVALID, f"there is no grant {grant_id}", hint="interlock status lists them")
 
@@ -434,6 +440,18 @@ class Approvals:
         return found
 
 
+def void_waiting(state: State, order: Order | str) -> int:
+    """As `Approvals.void_all`, without keys: it only tightens."""
+    agent, server, why = ("", "", order) if isinstance(order, str) else (order.agent, order.server, order.why)
+    with state.tx() as db:
+        done = db.execute(
+            f"UPDATE pending SET status = 'void', ended_why = ?, raw = '{{}}', ended = ? WHERE {_IS_OPEN}"
+            " AND (? = '' OR agent = ?) AND (? = '' OR server = ?)",
+            (why, state.now(), agent, agent, server, server),
+        )
+        return done.rowcount
+
+
 _IS_OPEN: Final = "status IN ('pending', 'approved')"
 
 
@@ -457,7 +475,7 @@ def _answerable(db: sqlite3.Connection, id: str, now: float, among: tuple[str, .
         raise Refused(Code.INVALID, f"no call {id} waits", hint="interlock pending lists those that do")
     found = _pending(row, now)
     if found.status not in among:
-        why = f" ({found.why})" if found.why else ""
+        why = f" ({found.ended_why})" if found.ended_why else ""
         raise Refused(
             Code.INVALID, f"{id} is {found.status}{why}: it can no longer be answered", hint="interlock pending"
         )
@@ -495,7 +513,7 @@ def _pending(row: sqlite3.Row, now: float) -> Pending:
         raw=json.loads(row["raw"]),
         reason=row["reason"],
         risk=Risk(row["risk"]),
-        because=row["because"],
+        why=row["why"],
         rules=tuple(json.loads(row["rules"])),
         lost=tuple(json.loads(row["lost"])),
         shown=json.loads(row["shown"]),
@@ -507,7 +525,7 @@ def _pending(row: sqlite3.Row, now: float) -> Pending:
         ended=row["ended"],
         by=row["by"],
         channel=row["channel"],
-        why=row["why"],
+        ended_why=row["ended_why"],
     )
 
 

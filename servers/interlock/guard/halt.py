@@ -15,7 +15,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +28,6 @@ from .disk import write_private
 from .errors import Broken, Code, Refused
 from .keys import Keys, Person, account
 from .model import Principal
-from .running import Reached as Reached
 from .running import Registration as Registration
 from .running import Running as Running
 from .running import Watcher as Watcher
@@ -55,6 +54,7 @@ class Order:
     changes_only: bool = False
     agent: str = ""
     server: str = ""
+    homes: tuple[str, ...] = ()  # all that the same command halted
 
     def covers(self, agent: str, server: str) -> bool:
         return self.agent in ("", agent) and self.server in ("", server)
@@ -156,47 +156,51 @@ class Halt:
     # ---------------------------------------------------------------- for people
 
     def halt(
-        self, reason: str, *, by: str = "", changes_only: bool = False, agent: str = "", server: str = "", id: str = ""
+        self, reason: str, *, by: str = "", changes_only: bool = False, agent: str = "", server: str = ""
     ) -> Order:
-        """Order a halt: in force for every call that begins after this returns. Raises Broken where it cannot.
-
-        On a disk so full that the order cannot be written, everything is halted instead.
-        """
-        order = Order(
-            id or f"halt-{os.urandom(4).hex()}", by or account(), time.time(), reason, changes_only, agent, server
-        )
-        with self._writing():
-            seen = _identity(self._path)
-            present = () if seen is None else _parse(self._path, seen)
-            if any(not one.id for one in present):
-                # Everything is halted by a touched or unreadable file: that must not become narrower.
-                everything = [Order("", one.by, one.at, one.reason) for one in present if not one.id]
-                present = (*everything[:1], *(one for one in present if one.id))
-            if len(present) >= ORDERS_MAX:
-                order = Order(order.id, order.by, order.at, order.reason)
-                present = ()
-            self._store((*present, order))
-        self._note([order])
+        """Order a halt: in force for every call that begins after this returns. Raises Broken where it cannot."""
+        order = Order(new_id(), by or account(), time.time(), reason, changes_only, agent, server)
+        self.put(order)
         return order
 
-    def resume(self, person: Person, state: State, ids: Sequence[str] = ()) -> list[Order]:
-        """Release these halts, or all: a signed statement first, then the file. Gives back what was released."""
+    def put(self, order: Order) -> None:
+        """The same for an order that other homes get too.
+
+        On a disk so full that it cannot be written, everything is halted instead. Raises Broken.
+        """
         with self._writing():
-            released = [order for order in self.orders() if not ids or order.id in ids]
-            if not released:
-                return []
-            names = [order.id for order in released if order.id]
-            if names:
-                statements.sign_and_store(person, state, "resume", orders=names)
-            kept = [order for order in self.orders() if order not in released]
             seen = _identity(self._path)
             present = () if seen is None else _parse(self._path, seen)
-            self._store([order for order in present if order in kept])
+            # A touched or unreadable file halts everything: that must not become narrower by what is added.
+            whole = [one for one in present if not one.id][:1]
+            present = (*whole, *(one for one in present if one.id and one.id != order.id))
+            if len(present) >= ORDERS_MAX:
+                present, order = (), Order(order.id, order.by, order.at, order.reason, homes=order.homes)
+            self._store((*present, order))
+        self._note([order])
+
+    def describe(self) -> str:
+        """What is halted, by whom and why, a line each; empty when nothing is."""
+        return "\n".join(
+            f"{order.scope} {order.why}" + (f" ({order.id})" if order.id else "") for order in self.orders()
+        )
+
+    def release(self, person: Person, state: State, ids: Sequence[str] = ()) -> list[Order]:
+        """Release these halts of this home, or all: a signed statement first, then the file. See `resume_all`."""
+        released = [order for order in self.orders() if not ids or order.id in ids]
+        names = [order.id for order in released if order.id]
+        with self._writing():
+            if names:
+                statements.sign_and_store(person, state, "resume", orders=names)
+            seen = _identity(self._path)
+            present = () if seen is None else _parse(self._path, seen)
+            self._store([order for order in present if order not in released])
         with state.tx() as db:
             db.executemany("DELETE FROM halts WHERE id = ?", [(name,) for name in names])
-        for name in names:
-            self._noted.pop(name, None)
-        self._current = False
+        with self._lock:
+            for name in names:
+                self._noted.pop(name, None)
+            self._current = False
         return released
 
     @contextmanager
@@ -243,34 +247,80 @@ class Halt:
             ) from error
 
 
+def new_id() -> str:
+    return f"halt-{os.urandom(4).hex()}"
+
+
 def halt_all(
-    homes: Iterable[Path],
-    reason: str,
+    home: Path,
     *,
+    by: str = "",
+    reason: str = "",
     changes_only: bool = False,
     agent: str = "",
     server: str = "",
     wait: float = 2.0,
-) -> tuple[Order, list[Reached]]:
-    """Halt these homes and every running server of this account, wherever its home is; wait for their word.
+) -> list[tuple[Running, bool]]:
+    """Halt this home and every running server of the account, wherever its home is; void what waits there.
 
-    Gives back the order and each running server it is for. Takes `wait` seconds at most, beyond writing the files.
-    Raises Broken when one of `homes` cannot be halted, after all others are.
+    Gives back each running server that it is for, and whether it acknowledged within `wait` seconds (or ended).
+    Raises Broken when `home` itself cannot be halted, after all others are.
     """
     servers = [one for one in running() if agent in ("", one.agent) and server in ("", one.server)]
-    wanted = list(homes)
-    order = Order(f"halt-{os.urandom(4).hex()}", account(), time.time(), reason, changes_only, agent, server)
-    problems: dict[Path, Broken] = {}
-    for home in dict.fromkeys([*wanted, *(one.home for one in servers)]):
+    homes = list(dict.fromkeys([home.absolute(), *(one.home for one in servers)]))
+    order = Order(
+        new_id(), by or account(), time.time(), reason, changes_only, agent, server, tuple(str(one) for one in homes)
+    )
+    problem: Broken | None = None
+    for one in homes:
         try:
-            Halt(home).halt(reason, by=order.by, changes_only=changes_only, agent=agent, server=server, id=order.id)
+            Halt(one).put(order)
         except Broken as broken:
-            problems[home] = broken
+            problem = broken if one == homes[0] else problem
     reached = wait_for_acknowledgements(servers, order.id, wait)
-    for home in wanted:
-        if home in problems:
-            raise problems[home]
-    return order, reached
+    for one in homes:
+        with suppress(Broken):
+            _void_waiting(one, order)
+    if problem is not None:
+        raise problem
+    return reached
+
+
+def resume_all(home: Path, state: State, keys: Keys, person: Person, id: str = "") -> int:
+    """Release one halt of this home, or all, in every home that the same command halted. How many there were.
+
+    Calls that waited stay void. Raises Broken.
+    """
+    from .state import State
+
+    halt = Halt(home, state, keys)
+    orders = [order for order in halt.orders() if id in ("", order.id)]
+    for order in orders:
+        _void_waiting(home, order, state)
+    ids = [order.id for order in orders if order.id]
+    for other in sorted({Path(one) for order in orders for one in order.homes} - {home.absolute()}):
+        with suppress(Broken):
+            if ids and other.is_dir():
+                theirs = State(other)
+                try:
+                    Halt(other, theirs, keys).release(person, theirs, ids)
+                finally:
+                    theirs.close()
+    return len(halt.release(person, state, [order.id for order in orders])) if orders else 0
+
+
+def _void_waiting(home: Path, order: Order, state: State | None = None) -> None:
+    from .approvals import void_waiting
+    from .state import State
+
+    if state is None and not (home / "state.db").exists():
+        return
+    opened = state or State(home)
+    try:
+        void_waiting(opened, order)
+    finally:
+        if state is None:
+            opened.close()
 
 
 def _identity(path: Path) -> tuple[int, ...] | None:
@@ -316,6 +366,7 @@ def _order(said: Any) -> Order | None:
     """One order from JSON; None where a key is unknown or of another type: nothing is guessed."""
     types: dict[str, type | tuple[type, ...]] = {
         "id": str, "by": str, "at": (int, float), "reason": str, "changes_only": bool, "agent": str, "server": str,
+        "homes": list,
     }  # fmt: skip
     if not isinstance(said, dict) or not set(said) <= set(types):
         return None
@@ -328,6 +379,7 @@ def _order(said: Any) -> Order | None:
     return Order(
         said.get("id", ""), said.get("by", "somebody"), float(said.get("at", 0.0)), said.get("reason", ""),
         said.get("changes_only", False), said.get("agent", ""), said.get("server", ""),
+        tuple(str(home) for home in said.get("homes", ())),
     )  # fmt: skip
 
 

@@ -45,14 +45,6 @@ class Running:
     at: float  # when it began, seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """A running server and whether it acknowledged a halt in time (one that ended meanwhile did)."""
-
-    server: Running
-    acknowledged: bool
-
-
 def folders() -> list[Path]:
     """Where servers register: the first usable one. Reading looks at all."""
     import pwd
@@ -172,8 +164,8 @@ def running(folder: Path | None = None) -> list[Running]:
     return sorted(found, key=lambda one: one.at)
 
 
-def wait_for_acknowledgements(servers: Sequence[Running], order: str, seconds: float) -> list[Reached]:
-    """Until each of these servers has acknowledged the order or is gone, at most `seconds`."""
+def wait_for_acknowledgements(servers: Sequence[Running], order: str, seconds: float) -> list[tuple[Running, bool]]:
+    """Each of these servers, and whether it acknowledged the order, or ended, within `seconds`."""
     end = time.monotonic() + seconds
     waiting = {one.name: one for one in servers}
     while True:
@@ -182,7 +174,7 @@ def wait_for_acknowledgements(servers: Sequence[Running], order: str, seconds: f
             if order in heard or not (one.folder / f"{one.name}.json").exists() or not _alive(one):
                 del waiting[one.name]
         if not waiting or time.monotonic() >= end:
-            return [Reached(one, one.name not in waiting) for one in servers]
+            return [(one, one.name not in waiting) for one in servers]
         time.sleep(0.02)
 
 

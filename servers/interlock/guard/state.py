@@ -150,7 +150,7 @@ class State:
             self._mended += 1
             db.execute("UPDATE home SET highest = ?, mended = ?", (self._highest, self._mended))
             db.execute(
-                "UPDATE pending SET status = 'void', why = 'the clock was set', raw = '{}', ended = ?"
+                "UPDATE pending SET status = 'void', ended_why = 'the clock was set', raw = '{}', ended = ?"
                 " WHERE status IN ('pending', 'approved')",
                 (self._highest,),
             )

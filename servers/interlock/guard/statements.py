@@ -1,4 +1,4 @@
-"""What people sign: everything that loosens (approve, grant, revoke, profile, resume, purge, repair).
+"""What people sign: everything that loosens (approve, grant, profile, resume, purge, repair).
 
 A statement is canonical JSON - kind, fields, who, when, until when, this home, a nonce - with an Ed25519 signature over
 it. Servers only verify. What a statement does is told by the module whose kind it is. Not for keys (`keys`).
@@ -12,13 +12,14 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .errors import Broken
-from .keys import Keys, Person
+from .keys import Keys
+from .keys import Person as Person
 from .state import State
 
-KINDS: Final = frozenset(["approve", "grant", "revoke", "profile", "resume", "purge", "repair"])
+KINDS: Final = frozenset(["approve", "grant", "profile", "resume", "purge", "repair"])
 FOR_GOOD: Final = 1e12  # `until` of a statement that does not end (seconds)
 KEEP: Final = 30 * 86400.0  # seconds that a statement is kept after its end, or after it was made
 _PREFIX: Final = b"interlock statement v1\n"
@@ -116,19 +117,35 @@ def sign_and_store(person: Person, state: State, kind: str, until: float = FOR_G
     return statement
 
 
-def switch_profile(person: Person, state: State, name: str, seconds: float, reason: str) -> Statement:
-    """Put another profile in force for a time; `name` empty ends the switch at once."""
+class Profile(NamedTuple):
+    """A profile that a person switched to, and until when (seconds)."""
+
+    name: str
+    until: float
+    reason: str
+
+
+def switch_profile(person: Person, state: State, name: str, until: float, reason: str) -> Statement:
+    """Put another profile in force until then (seconds since the epoch); it ends by itself."""
+    return sign_and_store(person, state, "profile", until, name=name, reason=reason)
+
+
+def end_profile(person: Person, state: State) -> bool:
+    """End a switch before its time. Signed too: the policy's own profile may be the wider one. False: none held."""
     now = state.now()
-    return sign_and_store(person, state, "profile", now + max(seconds, 0.0), name=name, reason=reason)
+    held = state.read().execute("SELECT 1 FROM statements WHERE kind = 'profile' AND until > ?", (now,))
+    if held:
+        sign_and_store(person, state, "profile", now, name="", reason="")
+    return bool(held)
 
 
-def active_profile(state: State, keys: Keys) -> tuple[str, float, str] | None:
-    """(name, until, reason) of the profile that a person switched to and that still holds. None: the policy's own.
+def active_profile(state: State, keys: Keys) -> Profile | None:
+    """The profile that a person switched to and that still holds. None: the policy's own.
 
     One small read; the signature is checked once. A row that the person did not sign is passed over.
     """
     rows = state.read().execute(
-        "SELECT body, signature FROM statements WHERE kind = 'profile' ORDER BY at DESC, until DESC LIMIT 8"
+        "SELECT body, signature FROM statements WHERE kind = 'profile' ORDER BY at DESC LIMIT 8"
     )
     if not rows:
         return None
@@ -139,4 +156,4 @@ def active_profile(state: State, keys: Keys) -> tuple[str, float, str] | None:
     last = max(signed, key=lambda statement: statement.at)
     if not last.fields["name"] or last.until <= now:
         return None
-    return str(last.fields["name"]), last.until, str(last.fields["reason"])
+    return Profile(str(last.fields["name"]), last.until, str(last.fields["reason"]))

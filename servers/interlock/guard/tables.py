@@ -23,16 +23,17 @@ CREATE TABLE IF NOT EXISTS nonces (nonce TEXT PRIMARY KEY, until REAL NOT NULL) 
 CREATE TABLE IF NOT EXISTS pending (id TEXT PRIMARY KEY, digest TEXT NOT NULL, status TEXT NOT NULL,
     agent TEXT NOT NULL, user TEXT NOT NULL, session TEXT NOT NULL, client TEXT NOT NULL,
     server TEXT NOT NULL, tool TEXT NOT NULL, raw TEXT NOT NULL, reason TEXT NOT NULL,
-    risk INTEGER NOT NULL, because TEXT NOT NULL, rules TEXT NOT NULL, lost TEXT NOT NULL,
+    risk INTEGER NOT NULL, why TEXT NOT NULL, rules TEXT NOT NULL, lost TEXT NOT NULL,
     shown TEXT NOT NULL, preview TEXT NOT NULL, actions TEXT NOT NULL, asks TEXT NOT NULL,
     opened REAL NOT NULL, expires REAL NOT NULL, answered REAL, ended REAL, by TEXT NOT NULL DEFAULT '',
-    channel TEXT NOT NULL DEFAULT '', why TEXT NOT NULL DEFAULT '', statement TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+    channel TEXT NOT NULL DEFAULT '', ended_why TEXT NOT NULL DEFAULT '',
+    statement TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pending_digest ON pending (digest);
 CREATE INDEX IF NOT EXISTS pending_status ON pending (status, ended);
 -- approvals: grants; the row only counts uses, what is granted stands in the statement of that nonce.
 CREATE TABLE IF NOT EXISTS grants (id TEXT PRIMARY KEY, statement TEXT NOT NULL, agent TEXT NOT NULL,
     server TEXT NOT NULL, tool TEXT NOT NULL, used INTEGER NOT NULL, times INTEGER NOT NULL,
-    expires REAL NOT NULL, revoked REAL) WITHOUT ROWID;
+    expires REAL NOT NULL, revoked REAL, revoked_by TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS grants_tool ON grants (agent, server, tool);
 -- limits: calls and output in slices of time.
 CREATE TABLE IF NOT EXISTS counters (agent TEXT NOT NULL, user TEXT NOT NULL, name TEXT NOT NULL,
