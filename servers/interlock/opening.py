@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from interlock.guard.approvals import Approvals
 from interlock.guard.changes import Changes
@@ -20,18 +19,16 @@ from interlock.guard.errors import Broken
 from interlock.guard.halt import Halt
 from interlock.guard.keys import Keys
 from interlock.guard.limits import LimitsLedger
-from interlock.guard.model import Broker, Detector, Server, Tool, World
+from interlock.guard.model import Detector, Server, Tool, World
 from interlock.guard.overview import guard_tool, undo_tool
 from interlock.guard.pipeline import Guard
 from interlock.guard.policy import Policy, Source
 from interlock.guard.records import Records
 from interlock.guard.snapshots import Snapshots
 from interlock.guard.state import State
-from interlock.redaction import open_detector
+from interlock.redaction import RedactionSettings, open_detector
 from interlock.registry import SERVERS, VERBS
-
-if TYPE_CHECKING:
-    from interlock.redaction.settings import RedactionSettings
+from interlock.sandbox.broker import BrokerClient
 
 HOME_VARIABLE = "INTERLOCK_HOME"
 
@@ -60,15 +57,14 @@ def open_guard(source: Source, home: Path, keys: Keys, server: str) -> tuple[Gua
     """State, records and the rest, for one process. Raises Broken when any of it cannot be trusted."""
     policy = source.current()
     state = State(home)
-    settings: RedactionSettings | None = getattr(policy, "redaction", None)
-    detector: Detector = open_detector(keys.derive("placeholders"), settings, home / "cache")
+    detector: Detector = open_detector(keys.derive("placeholders"), settings_of(policy), home / "cache")
     guard = Guard(
         source=source,
         changes=Changes(state),
         snapshots=Snapshots(home, state),
         approvals=Approvals(state, keys),
         limits=LimitsLedger(state),
-        halt=Halt(home),
+        halt=Halt(home, state, keys),
         records=Records(home, state, keys, server, detector),
         detector=detector,
         verbs=VERBS,
@@ -77,8 +73,12 @@ def open_guard(source: Source, home: Path, keys: Keys, server: str) -> tuple[Gua
     return guard, state
 
 
+def settings_of(policy: Policy) -> RedactionSettings | None:
+    return policy.redaction if isinstance(policy.redaction, RedactionSettings) else None
+
+
 def open_server(
-    name: str, guard: Guard, home: Path, keys: Keys, broker: Broker | None = None
+    name: str, guard: Guard, home: Path, keys: Keys, broker: BrokerClient | None = None
 ) -> tuple[Server, Mapping[str, Tool]]:
     """The server of that name and the tools that its policy can ever allow."""
     policy = guard.source.current()

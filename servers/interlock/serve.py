@@ -23,7 +23,9 @@ from interlock.guard.keys import Keys
 from interlock.guard.model import Detector, Principal
 from interlock.guard.pipeline import Guard, Pipeline
 from interlock.guard.policy import Source, find_policy
+from interlock.guard.policy_files import open_with
 from interlock.guard.state import State
+from interlock.guard.trail import own_fields
 from interlock.opening import home_of, open_guard, open_server, os_user, server_module
 from interlock.sandbox.broker import start_broker
 from interlock.sandbox.confine import confine
@@ -63,11 +65,13 @@ def run(name: str, options: Options) -> int:
     source = Source(find_policy(options.policy or None))
     policy = source.current()
     home = home_of(options.home or None, policy)
+    source.protect(home)
+    policy = source.current()
     keys = Keys.load()
     module = server_module(name)
     programs = module.programs(policy) if hasattr(module, "programs") else {}
     broker = start_broker(programs, files={os.fspath(path): path for path in policy.files})
-    source.opener = lambda path: broker.open(os.fspath(path))  # keys lie beside the policy: never ours to open
+    open_with(lambda path: broker.open(os.fspath(path)), policy.files)  # keys lie beside them: not ours to reach
     guard, state = open_guard(source, home, keys, name)
     redact_log_with(guard.detector)
     agent = options.agent or policy.agent
@@ -79,7 +83,11 @@ def run(name: str, options: Options) -> int:
     registration = register(name, home, agent)
     try:
         read, write = module.reach(policy)
-        confinement = confine(read, [*write, home, *registration.folders], mode=policy.confine)
+        confinement = confine(
+            read,
+            [*write, home, *registration.folders],
+            mode="required" if policy.confine == "required" else "best-effort",
+        )
         told = {line.name: line.detail for line in confinement.lines}
         log.info("confined", server=name, policy=os.fspath(policy.path), home=os.fspath(home), **told)
         return _serve(name, pipeline, guard, state, registration)
@@ -95,7 +103,7 @@ def _serve(name: str, pipeline: Pipeline, guard: Guard, state: State, registrati
 
     gc.enable()
     gc.freeze()
-    watcher = Watcher(guard.halt, registration, on_halt=lambda why: guard.approvals.void_all(why))
+    watcher = Watcher(guard.halt, registration, on_halt=guard.approvals.void_all)
     watcher.start()
     stop = threading.Event()
     threading.Thread(target=_keep_house, args=(guard, state, stop), name="housekeeping", daemon=True).start()
@@ -131,7 +139,7 @@ def _keep_house(guard: Guard, state: State, stop: threading.Event) -> None:
             guard.approvals.expire(guard.now())
             expired = guard.snapshots.expire(policy.snapshots)
             if expired:
-                guard.records.append({"stage": "done", "tool": "snapshots.expire", "snapshots": expired}, durable=False)
+                guard.records.append(own_fields("snapshots.expire", {"ids": expired}), durable=False)
         except Exception:
             log.exception("housekeeping failed")
 

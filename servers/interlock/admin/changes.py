@@ -127,14 +127,14 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _purge(arguments: argparse.Namespace) -> int:
-    from interlock.guard.statements import make
+    from interlock.guard.statements import sign_and_store
 
     with open_home() as opened:
         known = {s["id"] for s in opened.snapshots.usage()["snapshots"]}
         missing = [id for id in arguments.ids if id not in known]
         if missing:
             raise Broken(f"there is no snapshot {', '.join(missing)}", hint="interlock snapshots list")
-        make(opened.state, person(), "purge", ids=arguments.ids)
+        sign_and_store(person(), opened.state, "purge", ids=arguments.ids)
         opened.snapshots.purge(arguments.ids)
         say(f"purged {', '.join(arguments.ids)}: they can no longer be undone")
     return 0

@@ -106,7 +106,8 @@ def shown(pending: Pending) -> str:
         f"risk      {pending.risk.name.lower()}",
         f"agent     {pending.agent}" + (f"  ({pending.client})" if pending.client else ""),
         f"why asked {pending.why}" if pending.why else "",
-        f"arguments {pending.summary}" if pending.summary else "",
+        f"rules     {', '.join(pending.rules)}" if pending.rules else "",
+        *(f"stays lost {lost}" for lost in pending.lost),
     ]
     text = "\n".join(line for line in lines if line)
     if pending.preview:
@@ -118,7 +119,7 @@ def shown(pending: Pending) -> str:
 
 def _type_name(pending: Pending) -> None:
     """Critical always needs a terminal, and the resource's name typed: nobody approves it by habit."""
-    name = pending.resources[0].rstrip("/").rpartition("/")[2] if pending.resources else pending.tool
+    name = next(iter(pending.resources), "").rstrip("/").rpartition("/")[2] or pending.tool
     if not (sys.stdin.isatty() and os.isatty(sys.stderr.fileno())):
         raise Refused(
             Code.DENIED, "a critical call is approved on a terminal only", hint=f"interlock approve {pending.id}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 
 from .home import open_home, person
 from .terminal import say, table, when
@@ -32,27 +31,29 @@ def _halt(arguments: argparse.Namespace) -> int:
     from interlock.guard.halt import halt_all
 
     with open_home(create=True) as opened:
-        servers = halt_all(
+        reached = halt_all(
             opened.path,
-            by=getpass.getuser(),
             reason=arguments.reason,
             changes_only=arguments.changes,
             agent=arguments.agent,
             server=arguments.server,
         )
-        what = "changes" if arguments.changes else "all calls"
-        say(f"halted {what} (release: interlock resume; by hand: touch {opened.path / 'HALT'})")
-        rows = [(s.server, s.agent, s.pid, s.home, "acknowledged" if ok else "NO ANSWER") for s, ok in servers]
+        say(f"halted (release: interlock resume; by hand: touch {opened.path / 'HALT'})")
+        told = {True: "acknowledged", False: "NO ANSWER"}
+        rows = [(one.server, one.agent, one.pid, one.home, told[heard]) for one, heard in reached]
         table(("server", "agent", "pid", "home", "state"), rows, "no server is running")
-    return 0 if all(ok for _, ok in servers) else 1
+    return 0 if all(heard for _, heard in reached) else 1
 
 
 def _resume(arguments: argparse.Namespace) -> int:
     from interlock.guard.halt import resume_all
 
     with open_home() as opened:
-        released = resume_all(opened.path, opened.state, person(), arguments.id)
-        say(f"resumed: {released} halt{'s' if released != 1 else ''} released" if released else "nothing was halted")
+        if not opened.halt.orders():
+            say("nothing is halted")
+            return 0
+        released = resume_all(opened.path, opened.state, opened.keys, person(), arguments.id)
+        say(f"{released} halt{'s' if released != 1 else ''} released; what waited for approval stays void")
     return 0
 
 
@@ -64,7 +65,8 @@ def _profile(arguments: argparse.Namespace) -> int:
 
     with open_home() as opened:
         if arguments.name == "off":
-            say("ended" if end_profile(opened.state, getpass.getuser()) else "no profile was switched")
+            ended = end_profile(person(), opened.state)
+            say("the policy's own profile holds again" if ended else "no profile was switched")
             return 0
         if arguments.name not in PROFILES:
             raise Broken(f"there is no profile {arguments.name!r}", hint=f"one of {', '.join(PROFILES)}, or `off`")
@@ -73,6 +75,6 @@ def _profile(arguments: argparse.Namespace) -> int:
                 "a switch has an end and a reason", hint="interlock profile incident --for 2h --reason 'db down'"
             )
         until = opened.state.now() + seconds(arguments.duration)
-        switch_profile(opened.state, person(), arguments.name, until, arguments.reason)
+        switch_profile(person(), opened.state, arguments.name, until, arguments.reason)
         say(f"profile {arguments.name} until {when(until)}; bounds and your own rules stay")
     return 0

@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from interlock.guard.approvals import Approvals
     from interlock.guard.changes import Changes
     from interlock.guard.halt import Halt
-    from interlock.guard.keys import Keys
+    from interlock.guard.keys import Keys, Person
     from interlock.guard.limits import LimitsLedger
     from interlock.guard.policy import Policy
     from interlock.guard.snapshots import Snapshots
     from interlock.guard.state import State
-    from interlock.guard.statements import Person
 
 
 @dataclass
@@ -83,7 +82,7 @@ class Opened:
     def halt(self) -> Halt:
         from interlock.guard.halt import Halt
 
-        return Halt(self.path)
+        return Halt(self.path, self.state, self.keys)
 
 
 @contextmanager
@@ -120,6 +119,6 @@ def person() -> Person:
     """The person's signing key; asks for its passphrase where it has one."""
     import getpass
 
-    from interlock.guard.statements import Person
+    from interlock.guard.keys import Person
 
     return Person.load(lambda: getpass.getpass("passphrase of your key: "))

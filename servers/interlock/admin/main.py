@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Guard rails for AI agents: allowlists, soft deletes, redaction, approvals, limits, halt, audit.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="commands:\n"
-        + "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items() if _exists(name)),
+        + "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items() if exists(name)),
     )
     parser.add_argument("--version", action="version", version=f"interlock {__version__}")
     name = next((word for word in argv if not word.startswith("-")), "")
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _exists(name: str) -> bool:
+def exists(name: str) -> bool:
     return importlib.util.find_spec(f"interlock.admin.{COMMANDS[name][0]}") is not None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interlock.guard.errors import Broken, Code, Refused
@@ -69,7 +69,13 @@ def _facts(opened: Opened) -> dict[str, Any]:
             if p.status == "pending"
         ],
         "grants": [
-            {"id": g.id, "agent": g.agent, "what": g.what, "uses_left": g.uses_left, "left": g.expires - now}
+            {
+                "id": g.id,
+                "agent": g.agent,
+                "what": g.what,
+                "uses_left": g.uses_left,
+                "left": g.expires - now,
+            }
             for g in opened.approvals.grants()
         ],
         "unknown": [
@@ -110,7 +116,7 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _explain(id: str, records: list[Mapping[str, Any]]) -> None:
+def _explain(id: str, records: Sequence[Mapping[str, Any]]) -> None:
     """For a refusal: the rules with file and line, the closest allow, the YAML that would permit it."""
     last = records[-1] if records else {}
     if last.get("stage") != "refused" or not last.get("actions"):

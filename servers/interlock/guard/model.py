@@ -18,6 +18,8 @@ from .errors import Code
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from interlock.sandbox.broker import BrokerClient
+
     from .changes import Change
     from .pipeline import Permit
     from .policy import Policy
@@ -334,12 +336,6 @@ class Redacted:
     kinds: Mapping[str, int] = field(default_factory=dict)
 
 
-class Broker(Protocol):
-    """Starts children for a confined server (`interlock.sandbox.broker`). Only the policy's programs."""
-
-    def run(self, program: str, argv: Sequence[str], **request: Any) -> Any: ...
-
-
 @dataclass(frozen=True, slots=True)
 class World:
     """What a server is given when it is opened: where things are and the guard's services for it."""
@@ -348,7 +344,7 @@ class World:
     home: Path  # the guard's own folder; never a server's to read or write, but for its slots
     key: bytes  # installation key material for keyed digests (32 bytes, derived per server)
     detector: Detector
-    broker: Broker | None
+    broker: BrokerClient | None  # starts the policy's programs; None on the command line
 
 
 class Server(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,7 +66,9 @@ def find_policy(argument: str | None = None) -> Path:
             raise _whole(chosen, f"{name} holds an unexpanded variable", "write the path out")
         path = Path(chosen).expanduser()
         if not path.is_absolute():
-            raise _whole(chosen, f"{name} must be an absolute path", "a policy is never taken from the working directory")
+            raise _whole(
+                chosen, f"{name} must be an absolute path", "a policy is never taken from the working directory"
+            )
         return path
     return config_folder() / "policy.yaml"
 
@@ -76,7 +79,15 @@ def mark_of(path: Path) -> tuple[int, ...] | None:
         found = os.stat(path)
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev, found.st_mode, found.st_uid)
+    return (
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_size,
+        found.st_ino,
+        found.st_dev,
+        found.st_mode,
+        found.st_uid,
+    )
 
 
 def read_file(path: Path, *, name: str = "", shipped: bool = False, profile: bool = False) -> PolicyFile:
@@ -92,7 +103,9 @@ def read_file(path: Path, *, name: str = "", shipped: bool = False, profile: boo
     try:
         tree = parse_yaml_positions(text, str(path))
     except DocumentError as error:
-        hint = "`version: 1` and `extends: readonly` make the smallest policy" if error.message.endswith("empty") else ""
+        hint = (
+            "`version: 1` and `extends: readonly` make the smallest policy" if error.message.endswith("empty") else ""
+        )
         raise PolicyError([Problem(str(path), error.line, error.column, error.message, hint)]) from None
     if tree.value is None:
         raise _whole(str(path), "the file is empty", "`version: 1` and `extends: readonly` make the smallest policy")
@@ -122,7 +135,9 @@ def read_chain(path: Path, profile: str | None = None) -> list[PolicyFile]:
                 [at(last.tree, "`extends` is missing", f"a profile ({', '.join(PROFILES)}) or another policy's path")]
             )
         if not isinstance(node.value, str):
-            raise PolicyError([at(node, "`extends` is the name of a profile, or a ~ or absolute path of another policy")])
+            raise PolicyError(
+                [at(node, "`extends` is the name of a profile, or a ~ or absolute path of another policy")]
+            )
         chain.append(_extended(node, chain))
         if len(chain) > MAX_CHAIN:
             raise PolicyError([at_key(last.tree, "extends", f"more than {MAX_CHAIN} files extend each other")])
@@ -145,13 +160,27 @@ def _extended(node: Node, chain: list[PolicyFile]) -> PolicyFile:
         raise PolicyError([at(node, "this policy extends itself", "a chain of policies ends in a profile")])
     name = path.stem
     if name in PROFILES or any(file.name == name for file in chain):
-        raise PolicyError([at(node, f"the file name `{name}` is taken", "its rules' ids begin with it: rename the file")])
+        raise PolicyError(
+            [at(node, f"the file name `{name}` is taken", "its rules' ids begin with it: rename the file")]
+        )
     return read_file(path, name=name, shipped=True)
+
+
+def open_with(opener: Callable[[Path], int], files: Iterable[Path]) -> None:
+    """From now on these files are opened by `opener`: a confined server may not reach into the policy's folder."""
+    _openers.update(dict.fromkeys(files, opener))
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+_openers: dict[Path, Callable[[Path], int]] = {}
 
 
 def _bytes(path: Path) -> tuple[bytes, tuple[int, ...]]:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = _openers.get(path, _open)(path)
     except FileNotFoundError:
         raise _whole(str(path), "there is no policy here", "`interlock init` writes one") from None
     except OSError as error:
@@ -189,7 +218,12 @@ def _no_nothing(tree: Node) -> None:
                     problems.append(at_key(node, key, f"`{key[:60]}` is empty", "take the key out"))
                 elif value.value == [] and key not in ("analyze", "contacts"):
                     problems.append(
-                        at_key(node, key, f"`{key[:60]}` is an empty list", "an empty list is not `everything`: take it out")
+                        at_key(
+                            node,
+                            key,
+                            f"`{key[:60]}` is an empty list",
+                            "an empty list is not `everything`: take it out",
+                        )
                     )
             stack.extend(node.value.values())
         elif isinstance(node.value, list):

@@ -81,6 +81,21 @@ def settled_fields(change: Change, outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def own_fields(what: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of something that the guard does by itself, such as expiring snapshots. No call, no agent."""
+    return {
+        "stage": "done",
+        "call": "",
+        **_principal(Principal("", "", ""), "guard", what),
+        "actions": [],
+        "arguments": dict(arguments),
+        "reason": "",
+        "decision": None,
+        "consent": None,
+        "undo_class": None,
+    }
+
+
 def _principal(principal: Principal, server: str, tool: str) -> dict[str, Any]:
     return {
         "session": principal.session,
