@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from . import chains
+from .disk import RESERVE_BYTES
 from .errors import Broken
 from .processes import myself
 from .reconciling import Reconciled, reconcile
@@ -46,6 +47,7 @@ _OWN_WORDS: Final = frozenset(
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 SEEN: Final = 16  # other chains that a new one says it saw
 LAST_OF_RESERVE: Final = 4 << 20  # bytes kept for outcomes and undo when reads live on the reserve
+BESIDES_RESERVE: Final = RESERVE_BYTES + (8 << 20)  # bytes; with less and no reserve, it is the reserve that is in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,12 @@ class Records:
                 " synced_bytes, opened, updated, status) VALUES (?,?,?,?,?,0,0,?,0,0,?,0,?,?,'open')",
                 (chain, self._server, pid, start, booted, head.hash, head.hash, now, now),
             )
-        self._fd = self._create(chain, 0)
+        try:
+            self._fd = self._create(chain, 0)
+        except OSError:
+            with self._state.tx() as db:
+                db.execute("DELETE FROM heads WHERE chain = ?", (chain,))
+            raise
         self._chain, self._head, self._synced, self._named, self._torn = chain, head, head, False, False
         self._line({"stage": "opened", "server": self._server, "pid": pid, "saw": seen})
 
@@ -302,12 +309,13 @@ class Records:
             self._synced = head
 
     def _check_room(self, fields: Mapping[str, Any]) -> None:
-        """When the reserve is in use already, its last part is for outcomes of changes and for undo."""
+        """While the reserve is in use no new change is permitted, and its last part is for outcomes and undo."""
         found = os.fstatvfs(self._folder)
-        if found.f_bavail * found.f_frsize >= LAST_OF_RESERVE or _matters(fields):
+        free = found.f_bavail * found.f_frsize
+        if free >= BESIDES_RESERVE or _matters(fields) or (self._home / "reserve").exists():
             return
-        if not (self._home / "reserve").exists():
-            raise OSError(errno.ENOSPC, "the last of the reserve is kept")
+        if free < LAST_OF_RESERVE or not _may_use_reserve(fields):
+            raise OSError(errno.ENOSPC, "what is left is kept for outcomes and undo")
 
     def _redacted(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The detector stands on this way out too: names, errors and attributes may quote the world."""
