@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from .commands import COMMANDS, PRINTED
+from .decoding import ANCHOR, ENTITY, PERCENT
+from .shapes import SHAPES
+
 
 class Anchor(NamedTuple):
     family: str
@@ -23,7 +27,7 @@ _SHORT: Final = "psk|pin|pat|pw|jwt|sas|sig|dsn|sid|salt|seed|hmac|otp|totp|xprv
 _TAIL: Final = r"[\w.-]{0,32}"
 NAME: Final = rf"(?:(?:{_LONG}){_TAIL}|(?:{_SHORT})[\d_]{{0,3}})"
 _SEPARATOR: Final = r"(?:=>|:=|[:=]{1,2})"
-_VALUE: Final = r"[^\s\"'\\\[{(,;][^\r\n]{2}"
+_VALUE: Final = r"\d{0,15}[^\s\d\"'\\\[{(,;][^\r\n]{2}"
 _QUOTED: Final = r"\\{0,4}[\"'`]{1,3}[^\s\"'\\][^\r\n]{2}"
 
 ANCHORS: Final = (
@@ -44,9 +48,20 @@ ANCHORS: Final = (
     # scheme://user:password@host
     Anchor("url", r"://[^\s\"'<>/@:]{0,80}:[^\s\"'<>@]{1,255}@"),
     Anchor("url", r"://[^\s\"'<>/@:]{16,255}@"),
-    Anchor("header", r"\b(?:bearer|basic|token|apikey|negotiate|ntlm|digest|splunk|genie-?key|ssws|bot|key|hmac|signature)[ \t]{1,3}[A-Za-z0-9+/_.~=-]{6}"),
+    Anchor("header", r"\b(?:bearer|basic|apikey|negotiate|ntlm|splunk|genie-?key|ssws)[ \t]{1,3}[A-Za-z0-9+/_.~=-]{14}"),
     Anchor("header", r"authorization[\"'\\]{0,4}\s{0,4}[:=,]\s{0,4}[\"'\\]{0,4}[^\s\"'\\]{6}"),
     Anchor("cookie", r"cookie2?[\"'\\]{0,4}\s{0,3}[:=]\s{0,3}[\"'\\]{0,4}[\w.-]{1,64}="),
+    Anchor("said", rf"{NAME}[\"'`)]{{0,2}}[ \t]{{1,2}}(?:(?:is|was|value|of|equals|to|=)[ \t:]{{1,2}})?[\"'`(]{{0,2}}[A-Za-z0-9+/_.~=-]{{16}}"),
+    Anchor("described", rf"{NAME}:[ \t]{{0,2}}\r?\n-{{3,5}}\r?\n[^\s]{{3}}"),
+    Anchor("table", rf"(?:[ \t]{{2,20}}|\|[ \t]{{0,20}}|[,\t\n][\"']?){NAME}(?:[ \t]{{2,40}}[A-Z|]|[ \t]{{0,20}}[|\n\t]|[\"']?[,\n])"),
+    Anchor("secret", r"kind[\"'\\]{0,4}[ \t]{0,3}:[ \t]{0,3}[\"'\\]{0,4}Secret[\s\"'\\,}]", caseless=False),
+    Anchor("encoded", ANCHOR, caseless=False),
+    Anchor("percent", NAME + PERCENT),
+    Anchor("percent", r"%3A%2F%2F[^\s%&]{1,60}%3A[^\s&]{1,100}%40"),
+    Anchor("entity", NAME + ENTITY),
+    Anchor("printed", PRINTED),
+    *(Anchor("command", command) for command in COMMANDS),
+    *(Anchor(f"shape:{number}", shape.anchor, caseless=False) for number, shape in enumerate(SHAPES)),
     Anchor("pem", r"-----(?:BEGIN|END)[ A-Z0-9]{0,40}PRIVATE KEY", caseless=False),
 )
 # fmt: skip

@@ -7,6 +7,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,7 +111,7 @@ class Rules:
     """The engine and what its hits mean. Made once, at the first text."""
 
     def __init__(self, settings: RedactionSettings, cache: Path | None) -> None:
-        from . import keyed, places
+        from . import blocks, commands, decoding, keyed, places, shapes
         from .anchors import ANCHORS
         from .catalogue import RULES
 
@@ -126,6 +127,16 @@ class Rules:
             "header": places.header,
             "cookie": places.cookie,
             "pem": places.pem,
+            "said": keyed.said,
+            "described": blocks.described,
+            "table": blocks.table,
+            "secret": blocks.kubernetes_secret,
+            "encoded": lambda page, end: decoding.encoded(page, end, self.find),
+            "percent": lambda page, end: decoding.percent(page, end, self.find),
+            "entity": decoding.entity,
+            "printed": commands.printed,
+            "command": commands.command,
+            **{f"shape:{n}": partial(shapes.shape, number=n) for n in range(len(shapes.SHAPES))},
         }
         names = [anchor.family for anchor in ANCHORS]
         digest = hashlib.sha256(

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from .names import BENIGN, HUMAN, STRONG, classify
-from .values import is_secret
+from .values import is_secret, looks_random
 
 if TYPE_CHECKING:
     from .page import Page
@@ -41,6 +41,8 @@ def keyed(page: Page, end: int) -> None:
     """`name = value` in all its spellings."""
     start = end - LEAD
     data = page.data
+    while 48 <= data[start - 1] <= 57:
+        start -= 1
     low = start - _BACK if start > _BACK else 0
     head = data[low:start]
     bare = head.rstrip(b"\"'\\ \t`bruf@N")
@@ -266,3 +268,34 @@ def paired(page: Page, end: int) -> None:
         if cut < 0:
             return
         before = before[:cut].rstrip(b" \t\r\n\"'\\-,;{}:=")
+
+
+def said(page: Page, end: int) -> None:
+    """Prose and tables of two columns: `the access token is x`, `API_KEY x`. Only what a machine made."""
+    data = page.data
+    start = end - 16
+    while start > 0 and data[start - 1] in _WORD:
+        start -= 1
+        if end - start > 200:
+            return
+    head = data[max(0, start - _BACK) : start]
+    before = re.sub(rb"(?i)[ \t\"'`(:=]*(?:\\b(?:is|was|value|of|equals|to|=)[ \t:]*)?[\"'`(]*$", b"", head[-40:])
+    words = head.translate(_NAME_BYTES).split()
+    while words and words[-1].lower() in (b"is", b"was", b"value", b"of", b"equals", b"to"):
+        words.pop()
+    if not words or not before:
+        return
+    name = words[-1]
+    if len(words) > 1 and name.lower() in (b"key", b"token", b"secret", b"password"):
+        name = words[-2] + b"_" + name
+    force, kind = classify(name)
+    match = _CREDENTIAL.match(data, start, start + 4096)
+    value = match.group().rstrip(b".,") if match else b""
+    if force == BENIGN or not looks_random(value, 16) or not is_secret(value, STRONG, False):
+        return
+    if len(value) >= 20 or force >= STRONG:
+        page.add(start, start + len(value), kind)
+
+
+_WORD: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_.~=-"
+_CREDENTIAL: Final = re.compile(rb"[A-Za-z0-9+/_.~=-]+")

@@ -1,0 +1,136 @@
+"""Secrets one encoding deep: base64 runs, percent-encoded text, HTML entities. Decoded, judged, mapped back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Final
+
+from .names import BENIGN, classify
+from .values import is_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .page import Page
+    from .spans import Found
+
+DEPTH: Final = 2
+_LONGEST: Final = 1 << 16
+_RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
+_CONTINUED: Final = re.compile(rb"(?:\r?\n|\\n)[ \t]*[\"']?(?=[A-Za-z0-9+/=]{2})")
+_BASE64: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"+/_-" else 32 for c in range(256))
+_PRINTABLE: Final = bytes(range(32, 127)) + b"\t\r\n"
+
+# Five groups that decode to printable ASCII, aligned: so seldom by chance that each hit is worth decoding.
+QUARTETS: Final = r"(?:[I-Za-f][A-Za-z0-9+/_-][A-Za-z0-9+/_-][A-Za-z0-9+/_-]){5}"
+
+
+def _quartet() -> str:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    second = "".join(c for n, c in enumerate(alphabet) if n % 16 in (2, 3, 4, 5, 6, 7))
+    third = "".join(c for n, c in enumerate(alphabet) if n % 4 in (0, 1))
+    return f"[I-Za-f][{second}][{third}][A-Za-z0-9+/]"
+
+
+ANCHOR: Final = f"(?:{_quartet()}){{5}}"
+_ANCHOR_WIDTH: Final = 20
+PERCENT: Final = r"(?:%22|%27)?(?:%20)?(?:%3A|%3D)(?:%20)?(?:%22|%27)?[^\s&%]{3}"
+
+
+def encoded(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> None:
+    """A base64 run that decodes to text with a secret goes whole."""
+    data = page.data
+    if end <= page.decoded or page.depth >= DEPTH:
+        return
+    first = end - _ANCHOR_WIDTH
+    start = first
+    for reach in (64, 512, 4096, _LONGEST):
+        low = max(page.decoded, first - reach, 0)
+        gap = data[low:first].translate(_BASE64).rfind(b" ")
+        start = low + gap + 1
+        if gap >= 0 or low == max(page.decoded, 0):
+            break
+    start += (first - start) % 4
+    pieces: list[tuple[int, int]] = []
+    at = start
+    total = 0
+    while total < _LONGEST:
+        match = _RUN.match(data, at, at + _LONGEST)
+        if match is None:
+            break
+        pieces.append((match.start(), match.end()))
+        total += match.end() - match.start()
+        again = _CONTINUED.match(data, match.end(), match.end() + 80)
+        if again is None or (match.end() - match.start()) % 4 or match.end() - match.start() < 40 or match.group().endswith(b"="):
+            break
+        at = again.end()
+    page.decoded = pieces[-1][1] if pieces else end
+    if not pieces:
+        return
+    run = b"".join(data[low:high] for low, high in pieces).rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    run = run[: len(run) - (len(run) % 4 == 1)]
+    try:
+        text = base64.b64decode(run + b"=" * (-len(run) % 4))
+    except binascii.Error:
+        return
+    sample = text[:400]
+    if len(sample.translate(None, _PRINTABLE)) > 0.1 * len(sample):
+        return
+    found = find(text, page.depth + 1)
+    if found:
+        kind = max(found, key=lambda one: one.end - one.start).kind
+        page.add(pieces[0][0], pieces[-1][1], kind)
+
+
+_PERCENT_RUN: Final = re.compile(rb"[A-Za-z0-9%._~+*/:,!$()@;=-]+")
+_PERCENT_BYTES: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"%._~+*/:,!$()@;=-" else 32 for c in range(256))
+
+
+def percent(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> None:
+    """Percent-encoded text: decoded, judged, and only the secret's own part goes."""
+    data = page.data
+    if end <= page.unquoted or page.depth >= DEPTH:
+        return
+    low = max(page.unquoted, end - 4096, 0)
+    start = low + data[low:end].translate(_PERCENT_BYTES).rfind(b" ") + 1
+    match = _PERCENT_RUN.match(data, start, end + 4096)
+    if match is None:
+        return
+    page.unquoted = match.end()
+    text = bytearray()
+    places: list[int] = []
+    at = start
+    while at < match.end():
+        if data[at] == 37:
+            try:
+                text.append(int(data[at + 1 : at + 3], 16))
+                places.append(at)
+                at += 3
+                continue
+            except ValueError:
+                pass
+        text.append(data[at])
+        places.append(at)
+        at += 1
+    places.append(match.end())
+    for one in find(bytes(text), page.depth + 1):
+        page.add(places[one.start], places[one.end], one.kind)
+
+
+ENTITY: Final = r"&(?:quot|#34|#39|apos);[ \t]{0,3}(?:[:=]|=&gt;)[ \t]{0,3}&(?:quot|#34|#39|apos);[^\s&]"
+
+
+def entity(page: Page, end: int) -> None:
+    """`&quot;password&quot;:&quot;x&quot;`."""
+    data = page.data
+    start = end - 1
+    head = data[max(0, start - 160) : start]
+    name = re.search(rb"([\w.-]+)&[^&;]{1,5};[^&]*&[^&;]{1,5};$", head)
+    stop = data.find(b"&", start, start + 2048)
+    if name is None or stop < 0:
+        return
+    force, kind = classify(name.group(1))
+    if force != BENIGN and is_secret(data[start:stop], force, True):
+        page.add(start, stop, kind)
