@@ -40,9 +40,10 @@ EXPIRE_BATCH: Final = 200  # snapshots that one round of expiry removes at most
 class Slot:
     """One change's folder in the store, 0700 and the server's own to fill. Not thread-safe."""
 
-    def __init__(self, id: str, path: Path, snapshots: Snapshots) -> None:
+    def __init__(self, id: str, path: Path, snapshots: Snapshots, too_large: bool = False) -> None:
         self.id = id
         self.path = path
+        self.too_large = too_large  # no room for the prior state: capture the manifest alone (class `none`)
         self.state: dict[str, Any] = {}
         self._snapshots = snapshots
 
@@ -109,10 +110,11 @@ class Snapshots:
     def reserve(self, change_id: str, size: int, agent: str, settings: SnapshotsSettings) -> Slot:
         """Account for `size` bytes and make the change's folder. Raises Refused when there is no room.
 
-        A change too large for any snapshot gets a slot of no size: it runs only as class `none`, with a person's
-        consent (see `fits`), and its server captures nothing but the manifest.
+        A change too large for any snapshot gets a slot of no size (`too_large`): it runs only as class `none`, with
+        a person's consent (see `fits`), and its server captures nothing but the manifest.
         """
-        held = size if self.fits(size, agent, settings) else 0
+        fits = self.fits(size, agent, settings)
+        held = size if fits else 0
         pid, start, booted = myself()
         with self._state.tx() as db:
             total, own = _usage(db, None), _usage(db, agent)
@@ -130,7 +132,7 @@ class Snapshots:
         except OSError as error:
             self._forget(change_id)
             raise _broken(error, "there is no room for a snapshot") from error
-        return Slot(change_id, path, self)
+        return Slot(change_id, path, self, too_large=not fits)
 
     def open(self, change_id: str) -> Slot:
         """The slot of a change, loaded. Raises Refused when it expired or was purged."""

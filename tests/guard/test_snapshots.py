@@ -1,0 +1,360 @@
+"""The store of snapshots: room is counted and never made by eviction, seals survive crashes, age and people remove."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interlock.guard.errors import Broken, Code, Refused
+from interlock.guard.policy_model import SnapshotsSettings
+from interlock.guard.snapshots import Snapshots
+from interlock.guard.state import State
+
+DAY = 86400.0
+
+
+@dataclass
+class Store:
+    """A store whose clock the test moves."""
+
+    home: Path
+    time: float = 1_800_000_000.0
+    settings: SnapshotsSettings = field(default_factory=lambda: SnapshotsSettings(keep=30 * 86400, max_size=1000))
+
+    def __post_init__(self) -> None:
+        self.state = State(self.home, clock=lambda: self.time)
+        self.snapshots = Snapshots(self.home, self.state)
+
+    def held(self, id: str, size: int = 0, agent: str = "a", status: str = "done", text: str = "before") -> Path:
+        """A sealed snapshot of a change with that status."""
+        slot = self.snapshots.reserve(id, size, agent, self.settings)
+        (slot.path / "file").write_text(text)
+        slot.seal({"path": "/srv/x"})
+        self.change(id, status)
+        return slot.path
+
+    def change(self, id: str, status: str) -> None:
+        with self.state.tx() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO changes (id, server, tool, agent, user, session, client, at, actions, undo,"
+                " lost, status, asked, pid, pid_start, resources) VALUES (?,'files','','','','','',0,'[]',0,'',?,0,0,0,'[]')",
+                (id, status),
+            )
+            db.execute("UPDATE slots SET status = 'held' WHERE change = ?", (id,))
+
+    def on_disk(self) -> set[str]:
+        return {path.name for path in (self.home / "snapshots").glob("??/*")}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "home")
+    yield made
+    made.state.close()
+
+
+def test_a_slot_holds_what_was_captured_and_sealed(store: Store) -> None:
+    slot = store.snapshots.reserve("files-1", 10, "a", store.settings)
+    assert slot.path.stat().st_mode & 0o777 == 0o700 and list(slot.path.iterdir()) == []
+    (slot.path / "content").write_text("before")
+    slot.seal({"path": "/srv/x", "mode": 0o644})
+    again = store.snapshots.open("files-1")
+    assert again.path == slot.path and again.state == {"path": "/srv/x", "mode": 0o644}
+    assert (again.path / "content").read_text() == "before"
+    again.seal({"path": "/srv/x", "moved": True})
+    assert store.snapshots.open("files-1").state == {"path": "/srv/x", "moved": True}
+    assert store.snapshots.open("files-1").load() == {"path": "/srv/x", "moved": True}
+
+
+def test_slots_are_spread_over_shards(store: Store) -> None:
+    for number in range(300):
+        store.snapshots.reserve(f"files-{number}", 1, "a", store.settings)
+    shards = list((store.home / "snapshots").glob("??"))
+    assert len(shards) == 256 and max(len(list(shard.iterdir())) for shard in shards) < 10
+
+
+@pytest.mark.parametrize("id", ["", "../x", "a/b", "..", "a.b", "ü", "a\n"])
+def test_an_id_is_never_a_path(store: Store, id: str) -> None:
+    with pytest.raises(Broken):
+        store.snapshots.open(id)
+    with pytest.raises(Broken):
+        store.snapshots.reserve(id, 1, "a", store.settings)
+
+
+# ---------------------------------------------------------------- room
+
+
+def test_a_full_store_refuses_and_evicts_nothing(store: Store) -> None:
+    store.held("files-1", 500, "a")
+    store.held("files-2", 500, "b")
+    with pytest.raises(Refused) as refused:
+        store.snapshots.reserve("files-3", 1, "c", store.settings)
+    assert refused.value.code is Code.LIMIT_REACHED and "snapshots purge" in refused.value.hint
+    assert store.on_disk() == {"files-1", "files-2"}
+    store.snapshots.reserve("files-4", 0, "c", store.settings)  # what needs nothing may go on
+
+
+def test_one_agent_fills_at_most_half(store: Store) -> None:
+    store.held("files-1", 400, "a")
+    with pytest.raises(Refused, match="half"):
+        store.snapshots.reserve("files-2", 101, "a", store.settings)
+    store.snapshots.reserve("files-3", 100, "a", store.settings)
+    store.snapshots.reserve("files-4", 500, "b", store.settings)
+
+
+def test_what_is_larger_than_half_never_fits(store: Store) -> None:
+    assert store.snapshots.fits(500, "a", store.settings) and not store.snapshots.fits(501, "a", store.settings)
+    slot = store.snapshots.reserve("files-1", 501, "a", store.settings)  # class none: a person has consented
+    assert slot.too_large and store.snapshots.usage()["bytes"] == 0 and slot.path.is_dir()
+    assert not store.snapshots.reserve("files-2", 500, "a", store.settings).too_large
+
+
+def test_discard_gives_the_room_back(store: Store) -> None:
+    slot = store.snapshots.reserve("files-1", 500, "a", store.settings)
+    (slot.path / "x").write_text("x")
+    store.snapshots.discard("files-1")
+    store.snapshots.discard("files-1")
+    assert not slot.path.exists() and store.snapshots.usage()["bytes"] == 0
+    with pytest.raises(Refused, match="is gone"):
+        store.snapshots.open("files-1")
+    store.snapshots.reserve("files-1", 500, "a", store.settings)
+
+
+def test_a_seal_may_correct_the_size(store: Store) -> None:
+    slot = store.snapshots.reserve("files-1", 500, "a", store.settings)
+    slot.seal({}, size=20)
+    usage = store.snapshots.usage()
+    assert (usage["bytes"], usage["by_agent"]) == (20, {"a": 20})
+    store.snapshots.reserve("files-2", 480, "a", store.settings)
+
+
+def test_usage_lists_the_largest_first(store: Store) -> None:
+    for number, size in enumerate((5, 50, 10)):
+        store.held(f"files-{number}", size, "ab"[number % 2])
+    usage = store.snapshots.usage()
+    assert (usage["bytes"], usage["count"], usage["by_agent"]) == (65, 3, {"a": 15, "b": 50})
+    assert [held["id"] for held in usage["snapshots"]] == ["files-1", "files-2", "files-0"]
+    assert usage["snapshots"][0]["at"] == store.time
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["reserve", "discard", "purge", "resize"]),
+            st.integers(0, 5),
+            st.integers(0, 700),
+            st.sampled_from("ab"),
+        ),
+        max_size=25,
+    )
+)
+def test_the_account_is_the_sum_of_what_is_held(steps: list[tuple[str, int, int, str]]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "home")
+        twin: dict[str, tuple[str, int]] = {}
+        used: set[str] = set()
+        for step, number, size, agent in steps:
+            id = f"files-{number}"
+            if step == "reserve" and id not in used:
+                counted = size if size <= 500 else 0
+                total = sum(held for _, held in twin.values())
+                own = sum(held for who, held in twin.values() if who == agent)
+                if total + counted > 1000 or own + counted > 500:
+                    with pytest.raises(Refused):
+                        store.snapshots.reserve(id, size, agent, store.settings)
+                    continue
+                store.snapshots.reserve(id, size, agent, store.settings)
+                twin[id] = (agent, counted)
+                used.add(id)
+            elif step == "discard":
+                store.snapshots.discard(id)
+                if twin.pop(id, None):
+                    used.discard(id)
+            elif step == "purge":
+                assert store.snapshots.purge([id]) == ([id] if id in twin else [])
+                twin.pop(id, None)
+            elif step == "resize":
+                store.snapshots.resize(id, size)
+                if id in twin:
+                    twin[id] = (twin[id][0], size)
+        usage = store.snapshots.usage()
+        assert usage["bytes"] == sum(held for _, held in twin.values()) and usage["count"] == len(twin)
+        assert store.on_disk() == set(twin)
+        store.state.close()
+
+
+# ---------------------------------------------------------------- the end of a snapshot
+
+
+def test_age_expires_and_says_which(store: Store) -> None:
+    old = store.held("files-1", 100)
+    store.time += 20 * DAY
+    store.held("files-2", 100)
+    store.time += 11 * DAY
+    assert store.snapshots.expire(store.settings) == ["files-1"]
+    assert not old.exists() and store.on_disk() == {"files-2"}
+    with pytest.raises(Refused, match="has expired"):
+        store.snapshots.open("files-1")
+    assert store.snapshots.usage()["bytes"] == 100 and store.snapshots.expire(store.settings) == []
+
+
+def test_a_clean_up_has_its_own_time(store: Store) -> None:
+    store.held("files-1", 100)
+    store.held("files-2", 100)
+    store.snapshots.open("files-1").keep(3600)
+    store.snapshots.open("files-2").keep(90 * DAY)
+    store.time += 3601
+    assert store.snapshots.expire(store.settings) == ["files-1"]
+    store.time += 40 * DAY
+    assert store.snapshots.expire(store.settings) == []
+    store.time += 50 * DAY
+    assert store.snapshots.expire(store.settings) == ["files-2"]
+
+
+@pytest.mark.parametrize("status", ["permitted", "unknown"])
+def test_what_is_not_settled_keeps_its_snapshot(store: Store, status: str) -> None:
+    store.held("files-1", 100, status=status)
+    store.time += 100 * DAY
+    assert store.snapshots.expire(store.settings) == [] and store.snapshots.purge(["files-1"]) == []
+    store.change("files-1", "failed")
+    assert store.snapshots.expire(store.settings) == ["files-1"]
+
+
+def test_people_purge(store: Store) -> None:
+    store.held("files-1", 100)
+    store.held("files-2", 100)
+    assert store.snapshots.purge(["files-1", "files-9"]) == ["files-1"]
+    with pytest.raises(Refused, match="purged by a person"):
+        store.snapshots.open("files-1")
+    assert store.on_disk() == {"files-2"}
+
+
+def test_a_tree_that_forbids_its_removal_goes_too(store: Store) -> None:
+    path = store.held("files-1", 100)
+    outside = store.home / "outside"
+    outside.mkdir()
+    (outside / "keep").write_text("keep")
+    (path / "tree" / "deep").mkdir(parents=True)
+    (path / "tree" / "deep" / "file").write_text("x")
+    (path / "tree" / "link").symlink_to(outside)
+    (path / "tree" / "deep").chmod(0)
+    (path / "tree").chmod(0o500)
+    store.snapshots.purge(["files-1"])
+    assert not path.exists() and list((store.home / "snapshots" / ".gone").iterdir()) == []
+    assert (outside / "keep").read_text() == "keep"
+
+
+# ---------------------------------------------------------------- crashes
+
+
+def killed(work: object) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()  # type: ignore[operator]
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def test_a_reservation_of_a_killed_process_is_taken_back(store: Store) -> None:
+    def work() -> None:
+        other = Store(store.home)
+        slot = other.snapshots.reserve("files-1", 300, "a", other.settings)
+        (slot.path / "half").write_text("x")
+
+    killed(work)
+    alive = store.snapshots.reserve("files-2", 100, "a", store.settings)
+    assert store.snapshots.usage()["bytes"] == 400
+    assert store.snapshots.expire(store.settings) == []  # no change of theirs ever began: nothing to record
+    assert store.on_disk() == {"files-2"} and store.snapshots.usage()["bytes"] == 100 and alive.path.is_dir()
+
+
+def test_killed_before_the_manifest_is_in_place(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old manifest or the new one, never half of one."""
+    store.held("files-1", 10)
+    slot = store.snapshots.open("files-1")
+
+    def work() -> None:
+        monkeypatch.setattr(Path, "rename", lambda self, target: os.kill(os.getpid(), signal.SIGKILL))
+        slot.seal({"path": "/srv/y"})
+
+    killed(work)
+    assert store.snapshots.open("files-1").state == {"path": "/srv/x"}
+    slot.seal({"path": "/srv/z"})
+    assert store.snapshots.open("files-1").state == {"path": "/srv/z"}
+
+
+def test_killed_while_removing_leaves_nothing_that_looks_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = store.held("files-1", 100)
+
+    def work() -> None:
+        from interlock.guard import snapshots
+
+        monkeypatch.setattr(snapshots, "remove_tree", lambda path: os.kill(os.getpid(), signal.SIGKILL))
+        Store(store.home).snapshots.purge(["files-1"])
+
+    killed(work)
+    assert not path.exists()
+    store.snapshots.expire(store.settings)
+    assert list((store.home / "snapshots" / ".gone").iterdir()) == []
+
+
+def test_a_seal_needs_three_syncs_and_a_later_one_two(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.held("files-0")
+    slot = store.snapshots.reserve("files-1", 1, "a", store.settings)
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def name(fd: int) -> str:
+        return os.fspath(Path(f"/proc/self/fd/{fd}").readlink())
+
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(name(fd)) or fsync(fd))
+    slot.seal({"a": 1})
+    shard = os.fspath(slot.path.parent)
+    assert synced == [f"{slot.path}/manifest.json.new", f"{slot.path}", shard]
+    slot.seal({"a": 2})
+    assert len(synced) == 5
+
+
+def test_the_hot_path_lists_no_folder(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        store.held(f"files-{number}", 1)
+
+    def listed(*arguments: object) -> None:
+        raise AssertionError("a folder was listed")
+
+    for name in ("listdir", "scandir", "walk"):
+        monkeypatch.setattr(os, name, listed)
+    store.held("files-90", 1)
+    store.snapshots.open("files-90")
+    store.snapshots.fits(5, "a", store.settings)
+
+
+def test_a_store_that_cannot_be_written_is_broken_and_recovers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.held("files-1", 10)
+    with monkeypatch.context() as patch:
+
+        def full(self: Path, *arguments: object, **more: object) -> None:
+            raise OSError(28, "no space")
+
+        patch.setattr(Path, "mkdir", full)
+        with pytest.raises(Broken, match="no space left"):
+            store.snapshots.reserve("files-2", 10, "a", store.settings)
+    assert store.snapshots.usage()["bytes"] == 10
+    store.held("files-2", 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", full)
+        with pytest.raises(Broken, match="cannot be sealed"):
+            store.snapshots.open("files-2").seal({"new": 1})
+    assert store.snapshots.open("files-2").state == {"path": "/srv/x"}
