@@ -44,7 +44,8 @@ class Store:
         with self.state.tx() as db:
             db.execute(
                 "INSERT OR REPLACE INTO changes (id, server, tool, agent, user, session, client, at, actions, undo,"
-                " lost, status, asked, pid, pid_start, resources) VALUES (?,'files','','','','','',0,'[]',0,'',?,0,0,0,'[]')",
+                " lost, status, asked, pid, pid_start, resources)"
+                " VALUES (?,'files','','','','','',0,'[]',0,'',?,0,0,0,'[]')",
                 (id, status),
             )
             db.execute("UPDATE slots SET status = 'held' WHERE change = ?", (id,))
