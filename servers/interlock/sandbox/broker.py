@@ -22,8 +22,9 @@ from typing import Any
 from interlock.guard.errors import Broken, Code, Failed, Refused
 
 from . import kernel
-from .broker_loop import MESSAGE_MAX, PACKETS, serve
+from .broker_loop import serve
 from .children import Program
+from .packets import MESSAGE_MAX, pair, receive
 
 __all__ = ["BrokerClient", "Completed", "Process", "Program", "start_broker"]
 
@@ -55,10 +56,7 @@ def start_broker(programs: Mapping[str, Program], files: Mapping[str, Path] | No
             hint="this is a fault in Interlock; please report it with the output of `interlock doctor`",
         )
     try:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, PACKETS)
-        for end in (ours, theirs):
-            with contextlib.suppress(OSError):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MESSAGE_MAX)
+        ours, theirs = pair()
         parent = os.getpid()
         pid = os.fork()
     except OSError as error:
@@ -195,14 +193,13 @@ class BrokerClient:
         with control:
             control.settimeout(10)
             try:
-                data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_MAX, 1)
-            except OSError:
+                data, descriptors = receive(control, 1)
+            except TimeoutError:
                 data, descriptors = b"", []
         if not data:
             raise Broken("the broker did not answer", hint="restart the server")
         if not descriptors:
             raise Failed(f"{file} cannot be opened: {json.loads(data).get('error', 'no reason given')}")
-        os.set_inheritable(descriptors[0], False)
         return descriptors[0]
 
     def close(self) -> None:
@@ -212,7 +209,7 @@ class BrokerClient:
             os.waitpid(self.pid, 0)
 
     def _request(self, body: dict[str, Any], fds: Mapping[str, int]) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, PACKETS)
+        ours, theirs = pair()
         names = ["control", *fds]
         message = json.dumps({**body, "fds": names}).encode()
         descriptors = array.array("i", [theirs.fileno(), *fds.values()])

@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 
 from . import kernel
 from .children import ENVIRONMENT, Program, confine_child, spawn, walls
+from .packets import receive, tell
 
-MESSAGE_MAX = 160_000  # bytes of one request: what a seqpacket socket carries whole with default kernel limits
 DESCRIPTORS_MAX = 8
 CHILDREN_MAX = 64  # at once
 
@@ -45,10 +45,6 @@ class _Request:
     fds: dict[str, int]
 
 
-# macOS has no seqpacket; its datagrams tell no end, so there the broker looks for its parent once a second.
-PACKETS = socket.SOCK_SEQPACKET if kernel.LINUX else socket.SOCK_DGRAM
-
-
 def detach(keep: int) -> None:
     """What a forked process of ours does first: its own session, no client stdio, no other descriptors, and an
     end when the server's main thread ends."""
@@ -67,17 +63,18 @@ def detach(keep: int) -> None:
 
 def serve(requests: socket.socket, programs: Mapping[str, Program], files: Mapping[str, Path], parent: int) -> NoReturn:
     """The whole life of the broker process; never returns. `parent` is the server's pid."""
-    detach(requests.fileno())
-    kernel.adopt_orphans()
-    kernel.drop_capabilities()
-    loop = _Loop(requests, programs, files)
-    if os.getppid() != parent:
-        os._exit(0)
     try:
-        loop.run()
+        detach(requests.fileno())
+        kernel.adopt_orphans()
+        kernel.drop_capabilities()
+        loop = _Loop(requests, programs, files)
+        if os.getppid() == parent:
+            try:
+                loop.run()
+            finally:
+                loop.end()
     finally:
-        loop.end()
-        os._exit(0)
+        os._exit(0)  # whatever happens: nothing of the server's code may run on in this process
 
 
 class _Loop:
@@ -126,21 +123,18 @@ class _Loop:
 
     def _receive(self) -> None:
         try:
-            data, descriptors, flags, _ = socket.recv_fds(self._requests, MESSAGE_MAX, DESCRIPTORS_MAX)
+            data, descriptors = receive(self._requests, DESCRIPTORS_MAX)
         except (BlockingIOError, InterruptedError):
             return
-        except OSError:
-            data, descriptors, flags = b"", [], 0
         if not data:
             self._ended = True  # the server is gone
             return
         open_ones = set(descriptors)
         try:
-            if not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-                body = json.loads(data)
-                fds = dict(zip(body["fds"], descriptors, strict=True))
-                open_ones.discard(fds["control"])
-                self._answer(_Request(body, fds))
+            body = json.loads(data)
+            fds = dict(zip(body["fds"], descriptors, strict=True))
+            open_ones.discard(fds["control"])
+            self._answer(_Request(body, fds))
         except (ValueError, KeyError, TypeError):
             return  # not of our client: its sockets close, which it reports
         finally:
@@ -257,11 +251,6 @@ class _Loop:
                 return
 
 
-def tell(control: socket.socket, message: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError):  # the client may have lost interest
-        control.send(json.dumps(message).encode())
-
-
 def kill_group(pid: int) -> None:
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGKILL)  # it may not have reached its setsid yet
@@ -291,7 +280,7 @@ def own_children() -> list[int]:
     """Our direct children, live or not; none where the system does not say."""
     own = os.getpid()
     try:
-        with open(f"/proc/self/task/{own}/children", encoding="ascii") as listing:  # noqa: PTH123
+        with open(f"/proc/self/task/{own}/children", "rb") as listing:  # noqa: PTH123
             return [int(pid) for pid in listing.read().split()]
     except OSError:
         pass

@@ -128,7 +128,7 @@ def _places_unified(own: list[list[str]]) -> dict[str, Path]:
     here = root / path[1:]
     while True:
         with contextlib.suppress(OSError):
-            enabled = set((here / "cgroup.subtree_control").read_text("ascii").split())
+            enabled = set((here / "cgroup.subtree_control").read_text("utf-8").split())
             if {"memory", "pids"} <= enabled and os.access(here, os.W_OK):
                 return {name: here for name in _CONTROLLERS if name in enabled}
         if here == root:
@@ -148,7 +148,7 @@ def _remove_stale(places: dict[str, Path]) -> None:
 
 def _write(path: Path, value: int | str, *, optional: bool = False) -> None:
     try:
-        with path.open("w", encoding="ascii") as file:
+        with path.open("w", encoding="utf-8") as file:
             file.write(f"{value}\n")
     except OSError:
         if not optional:

@@ -7,6 +7,7 @@ none). Children are the broker's, which is forked before this.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import site
 import sys
@@ -138,7 +139,8 @@ def interpreter_paths() -> list[Path]:
             str(Path(prefix, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}")),
             f"{prefix}/pyvenv.cfg",
         ]
-    places += [str(library) for prefix in sorted(prefixes) for library in Path(prefix, "lib").glob("libpython*")]
+        with contextlib.suppress(OSError):
+            places += [str(library) for library in Path(prefix, "lib").glob("libpython*")]
     places += [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages", "lib-dynload")]
     if site.ENABLE_USER_SITE:
         places.append(site.getusersitepackages())

@@ -21,8 +21,8 @@ from typing import Literal
 from interlock.guard.errors import Broken, Code, Failed, Refused
 
 from . import kernel
-from .broker_loop import MESSAGE_MAX, PACKETS
 from .channels import STDERR, STDOUT, Attached, Channel, Pipes
+from .packets import pair, receive
 
 STEPS_MAX = 16
 _WORDS_MAX = 100_000  # bytes of all arguments together
@@ -91,7 +91,7 @@ def open_engine(settings: Settings) -> Engine:
             hint="this is a fault in Interlock; please report it with the output of `interlock doctor`",
         )
     backend = open_backend(settings)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, PACKETS)
+    ours, theirs = pair()
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -192,7 +192,7 @@ class Engine:
             os.waitpid(self.pid, 0)
 
     def _request(self, body: dict[str, object]) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, PACKETS)
+        ours, theirs = pair()
         try:
             socket.send_fds(self._requests, [json.dumps(body).encode()], [theirs.fileno()])
         except OSError as error:
@@ -206,8 +206,8 @@ class Engine:
         control = self._request({"op": "take", "timeout": timeout})
         control.settimeout(30)
         try:
-            data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_MAX, 3)
-        except OSError:
+            data, descriptors = receive(control, 3)
+        except TimeoutError:
             data, descriptors = b"", []
         if not data:
             control.close()

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from interlock.guard.errors import Broken
 
-from .broker_loop import MESSAGE_MAX, Rejected, detach, tell
+from .broker_loop import Rejected, detach
+from .packets import receive, tell
 
 if TYPE_CHECKING:
     from .engines import Settings
@@ -95,16 +96,16 @@ def open_backend(settings: Settings) -> Backend:
 
 def keep(requests: socket.socket, backend: Backend, pool: int, parent: int) -> NoReturn:
     """The whole life of the keeper process; never returns. `parent` is the server's pid."""
-    detach(requests.fileno())
-    loop = _Loop(requests, backend, pool)
-    if os.getppid() != parent:
-        os._exit(0)
     try:
-        loop.run()
+        detach(requests.fileno())
+        loop = _Loop(requests, backend, pool)
+        if os.getppid() == parent:
+            try:
+                loop.run()
+            finally:
+                loop.end()
     finally:
-        with contextlib.suppress(Exception):
-            loop.end()
-        os._exit(0)
+        os._exit(0)  # whatever happens: nothing of the server's code may run on in this process
 
 
 @dataclass(slots=True)
@@ -167,11 +168,9 @@ class _Loop:
 
     def _receive(self) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._requests, MESSAGE_MAX, 1)
+            data, descriptors = receive(self._requests, 1)
         except (BlockingIOError, InterruptedError):
             return
-        except OSError:
-            data, descriptors = b"", []
         if not data:
             self._ended = True  # the server is gone
             return
