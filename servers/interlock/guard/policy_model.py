@@ -147,7 +147,9 @@ class SnapshotsFile(PolicyModel):
     """What is kept for undo. Absent keys: the profile's."""
 
     keep: Seconds = Field(description="How long, such as 30d.")
-    max_size: Size = Field(description="How much, such as 10G. When it is full, changes are refused; nothing is dropped.")
+    max_size: Size = Field(
+        description="How much, such as 10G. When it is full, changes are refused; nothing is dropped."
+    )
 
     def settings(self) -> SnapshotsSettings:
         return SnapshotsSettings(self.keep, self.max_size)

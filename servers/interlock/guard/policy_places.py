@@ -65,7 +65,9 @@ def exposed(files: Iterable[Path], home: Path) -> list[Problem]:
     return problems
 
 
-def inside_bounds(sections: Mapping[str, BaseModel], trees: Mapping[str, Node], files: Iterable[Path], home: Path) -> list[Problem]:
+def inside_bounds(
+    sections: Mapping[str, BaseModel], trees: Mapping[str, Node], files: Iterable[Path], home: Path
+) -> list[Problem]:
     """Roots and repositories that reach Interlock's own files, the home folder as such, or the system's."""
     keep = {"the policy": [*files], "the keys": [config_folder() / "keys"], "the state": [home]}
     own = {name: [PurePosixPath(os.path.realpath(path)) for path in paths] for name, paths in keep.items()}
@@ -73,9 +75,13 @@ def inside_bounds(sections: Mapping[str, BaseModel], trees: Mapping[str, Node], 
     for node, place, writes, what in _bounds(sections, trees):
         reason = _too_wide(place)
         if reason is None and writes:
-            reason = next((f"{name} would lie in it" for name, paths in own.items() for p in paths if _holds(place, p)), None)
+            reason = next(
+                (f"{name} would lie in it" for name, paths in own.items() for p in paths if _holds(place, p)), None
+            )
         if reason is None:
-            reason = next((f"it lies within {name}" for name, paths in own.items() for p in paths if _within(place, p)), None)
+            reason = next(
+                (f"it lies within {name}" for name, paths in own.items() for p in paths if _within(place, p)), None
+            )
         if reason is not None:
             problems.append(at(node, f"this cannot be a {what}: {reason}", "name the project's own folder"))
     return problems
@@ -125,7 +131,7 @@ def _within(place: str, own: PurePosixPath) -> bool:
 def _chain(path: Path) -> list[Path]:
     """The path and every folder above it, along each symbolic link that leads to it."""
     seen: dict[Path, None] = {}
-    current = Path(os.path.abspath(path))
+    current = path.absolute()
     for _ in range(_MAX_LINKS):
         link = None
         for part in (current, *current.parents):
@@ -139,14 +145,14 @@ def _chain(path: Path) -> list[Path]:
             if not parent.is_symlink():
                 seen.setdefault(parent)
         below = current.relative_to(link)
-        current = Path(os.path.normpath(link.parent / os.readlink(link) / below))
+        current = Path(os.path.normpath(link.parent / link.readlink() / below))
     return list(seen)
 
 
 def _writable(path: Path) -> str | None:
     """Why someone else could change what lies here; None when nobody can, or there is nothing."""
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return None
     if found.st_uid not in (0, os.getuid()):
@@ -172,5 +178,3 @@ def _own_group(gid: int) -> bool:
     except KeyError:
         return False
     return user.pw_gid == gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
-
-

@@ -5,6 +5,7 @@ The loader is the judge; the schema says the same as far as JSON Schema can.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from typing import Any, Final
 
@@ -83,6 +84,11 @@ def schema() -> dict[str, Any]:
         "required": ["version"],
         "additionalProperties": False,
     }
+
+
+def schema_text() -> str:
+    """The schema as it is written to policy/schema.json."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _rules() -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Source:
             return self._judge(marks, profile)
 
     def protect(self, home: Path) -> None:
-        """Say where state really lies (`--home`): it becomes Interlock's own. Raises PolicyError when a root holds it."""
+        """Say where state really lies (`--home`): it becomes Interlock's own. PolicyError when a root holds it."""
         from .policy import load
 
         with self._lock:
