@@ -47,8 +47,7 @@ class NoSecrets:
         return value, 0
 
 
-def main() -> int:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+def main(count: int = 200_000) -> int:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         create_keys(None, Path(folder) / "keys")
@@ -109,4 +108,4 @@ def _say(what: str, figure: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(int, sys.argv[1:])))

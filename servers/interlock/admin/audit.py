@@ -97,7 +97,7 @@ def _tail(arguments: argparse.Namespace) -> int:
 
     with open_home() as opened:
         clean = _cleaner(opened)
-        shown = [clean(record) for record in audit.tail(opened.path, arguments.limit) if _of_a_call(record)]
+        shown = [clean(record) for record in audit.tail(opened.path, arguments.limit, _of_a_call)]
         if arguments.json:
             _print_lines(shown)
         else:
@@ -113,8 +113,8 @@ def _follow(opened: Opened, clean: Callable[[JsonRecord], JsonRecord], last: str
     seen: set[str] = set()
     while True:
         time.sleep(0.5)
-        for record in audit.tail(opened.path, 200):
-            if str(record.get("time", "")) < last or record.get("hash") in seen or not _of_a_call(record):
+        for record in audit.tail(opened.path, 200, _of_a_call):
+            if str(record.get("time", "")) < last or record.get("hash") in seen:
                 continue
             if str(record["time"]) == last and not seen:
                 continue  # shown already, before following began
@@ -415,6 +415,8 @@ def moment(text: str) -> str:
     """A person's word for a time (local, or `2h` ago) as records hold times. Raises ValueError."""
     from interlock.guard.chains import stamp
 
+    if not text:
+        return ""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     if text[-1:] in units and text[:-1].isdigit():
         return stamp(time.time() - int(text[:-1]) * units[text[-1]])

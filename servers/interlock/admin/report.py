@@ -123,7 +123,7 @@ def to_markdown(day: Day) -> str:
             lines.append("| " + " | ".join(part.columns) + " |")
             lines.append("|" + " --- |" * len(part.columns))
             lines += ["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in part.rows]
-            lines += [f"\nand {part.more} more" if part.more else "", ""]
+            lines += ["", f"and {part.more} more", ""] if part.more else [""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -229,7 +229,7 @@ def _td(cell: str) -> str:
 
 def _markdown(cell: str) -> str:
     """No cell ends its row, begins another or becomes a link or an image."""
-    for character in ("\\", "|", "[", "]", "<", ">", "*", "_", "`"):
+    for character in ("\\", "|", "[", "]", "<", ">", "*", "`"):
         cell = cell.replace(character, f"\\{character}")
     return cell
 

@@ -10,7 +10,7 @@ import heapq
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,16 +51,19 @@ def read_all(home: Path, since: str = "", until: str = "") -> Iterator[JsonRecor
         _push(heap, order, rest)
 
 
-def tail(home: Path, count: int) -> list[JsonRecord]:
-    """The latest `count` records, oldest first. Reads the ends of the files last written to, nothing else."""
+def tail(home: Path, count: int, wanted: Callable[[JsonRecord], bool] = bool) -> list[JsonRecord]:
+    """The latest `count` wanted records, oldest first. Reads the ends of the files last written to, nothing else.
+
+    Of each file it looks at twice `count` lines, so that a few that are not wanted do not matter.
+    """
     found: list[tuple[str, str, int, JsonRecord]] = []
     parts = sorted(_parts(home), key=lambda part: part[1].stat().st_mtime, reverse=True)
     for chain, path in parts:
         if len(found) >= count and chains.stamp(path.stat().st_mtime + 1) < sorted(found)[-count][0]:
             break
-        for line in _last_lines(path, count):
+        for line in _last_lines(path, 2 * count + 2):
             record = _parse(line)
-            if record is not None:
+            if record is not None and wanted(record):
                 record["chain"] = chain
                 found.append((str(record.get("time", "")), path.name, int(record.get("seq", 0)), record))
     found.sort(key=lambda item: item[:3])
