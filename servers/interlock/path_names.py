@@ -85,6 +85,14 @@ def parse(text: str, roots: tuple[str, ...]) -> str:
     return path
 
 
+def parse_name(text: str) -> str:
+    """One name as a listing shows it. Raises Refused (invalid)."""
+    name = text.rstrip("/")
+    if not name or "/" in name or "\0" in name:
+        raise Refused(Code.INVALID, "this is not the name of an entry")
+    return _name(name)
+
+
 def _name(part: str) -> str:
     try:
         data = part.encode()

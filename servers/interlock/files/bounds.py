@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from interlock.guard.builtin import known_secret, owned, protection
 from interlock.guard.errors import Code, Refused
 from interlock.guard.model import Action, Attribute
 from interlock.path_names import parse
-from interlock.paths import Root, Roots
+from interlock.paths import Root, Roots, lstat
 
 from .actions import Section, action
 
@@ -54,8 +55,45 @@ class Bounds:
         """Whether this is Interlock's own or lies below what is; with `tree`, or holds it."""
         return owned(path, self.policy, tree=tree)
 
-    def action(self, verb: str, path: str, *, tree: bool = False, effect: str = "", **more: Attribute | None) -> Action:
-        """The action on this path, its bounds judged by name. `tree`: all that lies below is meant too.
+    def repository(self, path: str) -> bool:
+        """Whether this lies in what git takes for a repository of its own, or would make a folder into one.
+
+        Such a folder needs no `.git` in its name, and its `config` starts programs.
+        """
+        folder, below = path.rsplit("/", 1)
+        while folder and self.roots.holding(folder) is not None:
+            try:
+                opened = self.roots.open(folder)
+            except Refused:
+                opened = None
+            if opened is not None:
+                try:
+                    if all(name == below or lstat(name, opened.fd) for name in ("HEAD", "objects", "refs")):
+                        return True
+                except Refused:
+                    pass  # not a folder: nothing of git's
+                finally:
+                    opened.close()
+            folder, below = folder.rsplit("/", 1)
+        return False
+
+    def change(self, verb: str, path: str, written: str = "", *, effect: Attribute | None = "", **more: Any) -> Action:
+        """The action of a change on a real path. `written`: the path as the agent gave it, judged by name as well."""
+        made = self.action(verb, path, effect=str(effect or ""), **more)
+        protected = bool(made.attributes["protected"]) or self.repository(path)
+        if written and written != path:
+            protected = protected or self.protected(written, change=True)
+        return self.with_flags(made, protected=protected)
+
+    @staticmethod
+    def with_flags(made: Action, **flags: Attribute) -> Action:
+        """The same action with what was found out about it since."""
+        return replace(made, attributes={**made.attributes, **flags})
+
+    def action(
+        self, verb: str, path: str, *, whole: bool = False, effect: str = "", **more: Attribute | None
+    ) -> Action:
+        """The action on this path, its bounds judged by name. `whole`: all that lies below is meant too.
 
         Looking at names and sizes is no reading: a protected entry may be listed.
         """
@@ -66,7 +104,7 @@ class Bounds:
             **more,
         }
         inside = root is not None and (root.write or not change)
-        return action(verb, path, effect=effect, inside=inside, own=self.own(path, tree=tree), **flags)
+        return action(verb, path, effect=effect, inside=inside, own=self.own(path, tree=whole), **flags)
 
 
 class BoundsOf:

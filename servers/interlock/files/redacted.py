@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -20,11 +20,13 @@ from interlock.guard.model import Detector, Redacted
 from interlock.path_names import shown
 from interlock.paths import Opened
 
-from .text import LATIN1, UTF8, Encoding, binary_kind, count_lines, encoding_of, size_text
+from .text import LATIN1, UTF8, UTF8_MARK, Encoding, binary_kind, count_lines, encoding_of, size_text
 
 WHOLE: Final = 8 * 1024**2  # bytes up to which a file is redacted whole
 HEAD: Final = 8192  # bytes that tell binary from text
 WINDOW: Final = 256 * 1024  # bytes of a large file that one answer is taken from
+MARGIN: Final = 64 * 1024  # bytes around a window that are scanned with it, where the detector names no number
+BLOCK: Final = 4 * 1024**2  # bytes of a large file that are searched at a time
 CACHE: Final = 4 * 1024**2  # characters of redacted text that are kept
 _CHUNK: Final = 1024**2
 _SETTLED: Final = 2.0  # seconds after which a file's time tells every further change
@@ -53,8 +55,6 @@ class PutBack(Protocol):
 class FilesDetector(Detector, Protocol):
     """What the files server uses of the detector beyond the guard's own needs."""
 
-    @property
-    def LOOKBACK(self) -> int: ...
     def spans(self, text: str, target: str = "") -> Sequence[Span]: ...
     def put_back(self, new: str, current: str, target: str) -> PutBack: ...
     def known_container(self, path: str, head: str) -> str | None: ...
@@ -84,6 +84,15 @@ class Window:
     encoding: Encoding
     cut: bool  # the last line goes on beyond what was read
     more: bool  # there is more after (or, for a tail, before) these lines
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some whole lines, twice: to be shown, and to be matched with 0xFF for each secret (and for odd bytes)."""
+
+    shown: str
+    matched: bytes
+    count: int
 
 
 class Reader:
@@ -156,10 +165,10 @@ class Reader:
                 raise Refused(
                     Code.INVALID, f"{shown(opened.real)} has fewer than {offset} lines", hint="tail=N shows its end"
                 )
-            text, encoding, count, whole = self._region(fd, start, start + WINDOW, opened.real)
+            pieces, encoding, whole = self._region(fd, start, start + WINDOW, opened.real)
         finally:
             os.close(fd)
-        lines = text.split("\n")
+        lines, count = _joined(pieces).split("\n"), _count(pieces)
         cut = False
         if not whole:
             if len(lines) > 1:
@@ -178,10 +187,10 @@ class Reader:
             refuse_binary(os.pread(fd, HEAD, 0), opened.real, opened.stat.st_size)
             size = os.fstat(fd).st_size
             start = max(0, size - WINDOW)
-            text, encoding, count, _ = self._region(fd, start, size, opened.real)
+            pieces, encoding, _ = self._region(fd, start, size, opened.real)
         finally:
             os.close(fd)
-        lines = text.split("\n")
+        lines, count = _joined(pieces).split("\n"), _count(pieces)
         if lines and not lines[-1]:
             lines.pop()
         cut = start > 0 and len(lines) == 1
@@ -189,12 +198,46 @@ class Reader:
             lines.pop(0)  # it began earlier
         return Window(tuple(lines[-limit:]), None, count, encoding, cut, True)
 
-    def _region(self, fd: int, start: int, end: int, real: str) -> tuple[str, Encoding, int, bool]:
-        """Bytes `start` to `end` as redacted text; whether the file ends there.
+    def blocks(self, opened: Opened) -> Iterator[Block]:
+        """The whole of a text file of any size in redacted blocks of whole lines, at constant memory, for matching.
+
+        Binary files have none. Bytes that are no UTF-8 are read as U+FFFD.
+        """
+        fd = opened.read_fd()
+        try:
+            head = os.pread(fd, HEAD, 0)
+            if binary_kind(head) is not None:
+                return
+            if opened.stat.st_size <= WHOLE or encoding_of(head[:2]).mark:
+                data = _pread(fd, WHOLE + 1, 0)
+                encoding = encoding_of(data[:3]) if data[:2] in (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb") else UTF8
+                if len(data) <= WHOLE:
+                    text = data[len(encoding.mark) :].decode(encoding.codec, "replace")
+                    if "\0" not in text:
+                        yield _block(_pieces(text, self.detector.spans(text, opened.real), 0, len(text)))
+                    return
+                if encoding.mark and encoding.name != UTF8_MARK.name:
+                    return
+            start = 0
+            while True:
+                end = _line_end(fd, start + BLOCK)
+                pieces, _, whole = self._region(fd, start, end, opened.real)
+                block = _block(pieces)
+                if b"\0" in block.matched:
+                    return
+                yield block
+                if whole:
+                    return
+                start = end
+        finally:
+            os.close(fd)
+
+    def _region(self, fd: int, start: int, end: int, real: str) -> tuple[list[tuple[str, bool]], Encoding, bool]:
+        """Bytes `start` to `end` as redacted pieces; whether the file ends there.
 
         Scanned from LOOKBACK bytes before to as many after: a secret that begins earlier or ends later is whole.
         """
-        margin = self.detector.LOOKBACK
+        margin = int(getattr(self.detector, "LOOKBACK", MARGIN))
         begin = max(0, start - margin)
         data = _pread(fd, end + margin - begin, begin)
         before, inside, after = data[: start - begin], data[start - begin : end - begin], data[end - begin :]
@@ -204,17 +247,9 @@ class Reader:
         before = before[_first_character(before) :]
         parts, encoding = _decode((before, inside, after))
         text = "".join(parts)
-        low, high = len(parts[0]), len(parts[0]) + len(parts[1])
-        out, at, count = [], low, 0
-        for span in sorted(self.detector.spans(text, real), key=lambda span: span.start):
-            if span.end <= low or span.start >= high:
-                continue
-            out += [text[at : max(at, span.start)], span.placeholder]
-            at = max(at, span.end)
-            count += 1
-        if at < high:
-            out.append(text[at:high])
-        return "".join(out), encoding, count, not after
+        low = len(parts[0])
+        pieces = _pieces(text, self.detector.spans(text, real), low, low + len(parts[1]))
+        return pieces, encoding, not after
 
     def _keep(self, key: tuple[Any, ...], document: Document) -> None:
         with self._lock:
@@ -223,6 +258,45 @@ class Reader:
             while self._held > CACHE and self._cache:
                 _, dropped = self._cache.popitem(last=False)
                 self._held -= len(dropped.text)
+
+
+def _pieces(text: str, spans: Sequence[Span], low: int, high: int) -> list[tuple[str, bool]]:
+    """`text[low:high]` in pieces; True for a placeholder. A secret that is cut by an edge is whole."""
+    out: list[tuple[str, bool]] = []
+    at = low
+    for span in sorted(spans, key=lambda span: span.start):
+        if span.end <= at or span.start >= high:
+            continue
+        if span.start > at:
+            out.append((text[at : span.start], False))
+        out.append((span.placeholder, True))
+        at = max(at, span.end)
+    if at < high:
+        out.append((text[at:high], False))
+    return out
+
+
+def _joined(pieces: list[tuple[str, bool]]) -> str:
+    return "".join(piece for piece, _ in pieces)
+
+
+def _count(pieces: list[tuple[str, bool]]) -> int:
+    return sum(1 for _, secret in pieces if secret)
+
+
+def _block(pieces: list[tuple[str, bool]]) -> Block:
+    matched = b"".join(
+        b"\xff" if secret else piece.encode("utf-8", "replace").replace(b"\xef\xbf\xbd", b"\xff")
+        for piece, secret in pieces
+    )
+    return Block(_joined(pieces), matched, _count(pieces))
+
+
+def _line_end(fd: int, at: int) -> int:
+    """The end of the line that byte `at` is in, at most a window further on."""
+    chunk = os.pread(fd, WINDOW, at)
+    found = chunk.find(b"\n")
+    return at + (found + 1 if found >= 0 else len(chunk))
 
 
 def read_whole(opened: Opened, limit: int = WHOLE) -> bytes:

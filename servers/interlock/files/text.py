@@ -41,6 +41,10 @@ class Encoding:
         """Raises UnicodeDecodeError."""
         return data[len(self.mark) :].decode(self.codec)
 
+    def decode_lossy(self, data: bytes) -> str:
+        """For comparing only: what cannot be decoded becomes U+FFFD."""
+        return data[len(self.mark) :].decode(self.codec, "replace")
+
     def encode(self, text: str) -> bytes:
         """Raises UnicodeEncodeError where the text has characters that the encoding lacks."""
         return self.mark + text.encode(self.codec)

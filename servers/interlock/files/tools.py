@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,25 +11,80 @@ from typing import TYPE_CHECKING, Final, cast
 from interlock.guard.errors import Code, Refused
 from interlock.guard.model import Action, Call, Look, Outcome, Result, Tool, World
 from interlock.path_names import shown
+from interlock.sandbox.children import Program
 
-from . import arguments, reading
+from . import arguments, listing, moving, reading, removing, searching, undo, writing
 from .actions import Section
-from .bounds import Bounds, BoundsOf
+from .bounds import BoundsOf
+from .plans import Plan, perform
 from .redacted import FilesDetector, Reader
+from .steps import Ground
 
 if TYPE_CHECKING:
     from interlock.guard.changes import Change
     from interlock.guard.pipeline import Permit
     from interlock.guard.policy import Policy
     from interlock.guard.snapshots import Slot
-    from interlock.sandbox.children import Program
 
 _READ: Final = ("files.read",)
 _LIST: Final = ("files.list",)
 
 TOOLS: Final = (
-    Tool("read_file", "Text of a file; secrets are placeholders.", arguments.ReadFile, _READ),
-    Tool("file_info", "Type, size, mode, times of an entry.", arguments.FileInfo, _LIST),
+    Tool(
+        "read_file",
+        "Read a text file. Secrets show as placeholders. Large files: a window by offset/limit, or tail.",
+        arguments.ReadFile,
+        _READ,
+    ),
+    Tool("list_directory", "List a folder in order of names; folders end in /.", arguments.ListDirectory, _LIST),
+    Tool(
+        "search_files",
+        "Search lines by regex in files below a path, or list files by glob.",
+        arguments.SearchFiles,
+        (*_READ, *_LIST),
+    ),
+    Tool("file_info", "Type, size, mode, owner and times of a file or folder.", arguments.FileInfo, _LIST),
+    Tool(
+        "write_file",
+        "Create or replace a text file whole; missing folders are made. Prefer edit_file for changes.",
+        arguments.WriteFile,
+        ("files.write",),
+        change=True,
+        destructive=True,
+    ),
+    Tool(
+        "edit_file",
+        "Replace exact text in a file; all edits or none. Placeholders left in place keep their secrets. "
+        "Answers with a diff.",
+        arguments.EditFile,
+        ("files.write",),
+        change=True,
+        destructive=True,
+    ),
+    Tool(
+        "move_file",
+        "Move or rename a file or folder; a file at the destination is replaced and can be put back.",
+        arguments.MoveFile,
+        ("files.move",),
+        change=True,
+        destructive=True,
+    ),
+    Tool(
+        "delete_file",
+        "Delete a file or a whole folder; it can be put back with files_undo.",
+        arguments.DeleteFile,
+        ("files.delete",),
+        change=True,
+        destructive=True,
+    ),
+    Tool(
+        "clean_up",
+        "Run a clean-up that the policy names (files_guard lists them); dry_run first.",
+        arguments.CleanUpArguments,
+        ("files.clean_up",),
+        change=True,
+        destructive=True,
+    ),
 )
 
 
@@ -79,29 +135,61 @@ class Files:
 
     def preview(self, call: Call, look: Look) -> str:
         operation = OPERATIONS.get(call.tool)
-        if operation is None or operation.preview is None:
-            return ""
-        return operation.preview(self, call, look)
+        if operation is not None and operation.preview is not None:
+            return operation.preview(self, call, look)
+        plan = look.plan
+        return f"{plan.header}\n{plan.preview}" if isinstance(plan, Plan) else ""
 
     def capture(self, call: Call, look: Look, slot: Slot) -> None:
-        raise Refused(Code.INVALID, f"{call.tool} changes nothing")
+        assert isinstance(look.plan, Plan)
+        undo.capture(look.plan, slot)
 
     def run(self, permit: Permit) -> Result:
-        return OPERATIONS[permit.call.tool].run(self, permit)
+        operation = OPERATIONS.get(permit.call.tool)
+        return operation.run(self, permit) if operation is not None else run_change(self, permit)
 
     def look_undo(self, call: Call, change: Change, slot: Slot) -> Look:
-        raise Refused(Code.INVALID, "there is nothing to undo")
+        try:
+            return undo.look_undo(self, call, change, slot)
+        except OSError as error:
+            raise Refused(
+                Code.INVALID, f"it cannot be found out what undoing would do ({os.strerror(error.errno or 0)})"
+            ) from None
 
     def settle(self, change: Change, slot: Slot) -> Outcome:
-        return Outcome.UNKNOWN
+        return undo.settle(self.bounds(self.world.policy), slot)
 
     def close(self) -> None:
         """Nothing to do: descriptors go with the bounds that hold them."""
 
 
+def run_change(files: Files, permit: Permit) -> Result:
+    """Do the steps of a change; in this one place files are changed. Raises Failed."""
+    plan, slot = permit.look.plan, permit.slot
+    assert isinstance(plan, Plan) and slot is not None
+    perform(Ground(plan.bounds.roots, slot.path), plan.steps)
+    return Result(
+        text=plan.preview,
+        header=plan.header,
+        untrusted=bool(plan.preview),
+        redactions=plan.redactions,
+        before=plan.before,
+        after=plan.after,
+    )
+
+
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "read_file": Operation("read", reading.look_read, reading.run_read),
+    "list_directory": Operation("list", listing.look_list, listing.run_list),
+    "search_files": Operation("read", searching.look_search, searching.run_search),
     "file_info": Operation("list", reading.look_info, reading.run_info),
+    "write_file": Operation("write", writing.look_write, run_change),
+    "edit_file": Operation("write", writing.look_write, run_change),
+    "move_file": Operation(
+        "move", moving.look_move, run_change, ("source", "destination"), preview=moving.preview_move
+    ),
+    "delete_file": Operation("delete", removing.look_delete, run_change, preview=removing.preview_delete),
+    "clean_up": Operation("clean_up", removing.look_clean_up, run_change, ()),
 }
 
 
@@ -121,7 +209,9 @@ def reach(policy: Policy) -> tuple[list[Path], list[Path]]:
 
 def programs(policy: Policy) -> Mapping[str, Program]:
     """ripgrep, which finds candidates for search_files: it reads the roots and nothing else."""
-    return {}
-
-
-__all__ = ["TOOLS", "Bounds", "Files", "open_server", "programs", "reach"]
+    binary = searching.ripgrep()
+    section = policy.section(Section)
+    if binary is None or section is None:
+        return {}
+    read = tuple(root.path for root in section.roots)
+    return {searching.RIPGREP: Program(binary, read=read, limits={"cpu": 20, "memory": 2 * 1024**3})}

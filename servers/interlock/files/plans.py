@@ -1,0 +1,128 @@
+"""What a change is going to do: its steps, and what is said of it. Made by a look, run with the permit."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from interlock.guard.errors import Code, Failed, Refused
+from interlock.guard.model import UNKNOWN, Action, Attribute
+from interlock.path_names import shown
+from interlock.paths import Place
+
+from .bounds import Bounds
+from .redacted import WHOLE
+from .steps import Ground, Make, Step
+from .text import encoding_of
+
+_KINDS: Final = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
+
+
+@dataclass(slots=True)
+class Plan:
+    """The steps of one change, in order. `preview` and `done` are redacted text; `keep` in seconds."""
+
+    bounds: Bounds
+    steps: list[Step]
+    preview: str = ""
+    header: str = ""
+    before: str = ""
+    after: str = ""
+    keep: int | None = None
+    redactions: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def manifest(self) -> dict[str, Any]:
+        return {"version": 1, "steps": [step.json() for step in self.steps]}
+
+
+def refused_by_name(action: Action) -> bool:
+    """Whether the builtin rules refuse this action anyway: then nothing more is looked at."""
+    flags = action.attributes
+    return not flags["inside"] or flags["protected"] is True or flags["own"] is True
+
+
+def temp_name() -> str:
+    """A name for what stands beside its place for a moment; random, and in the manifest before it is made."""
+    return f".interlock-{secrets.token_hex(8)}"
+
+
+def parents(place: Place) -> list[Step]:
+    """The steps that make the folders which are missing above a place."""
+    folder = place.real.rsplit("/", len(place.missing) + 1)[0]
+    made: list[Step] = []
+    for name in place.missing:
+        folder = f"{folder}/{name}"
+        made.append(Make(folder))
+    return made
+
+
+def refuse_foreign_owner(found: os.stat_result, real: str) -> None:
+    """Replacing a file makes it ours; where its owner could not be kept, it is refused before anything happens."""
+    if found.st_mode & (stat.S_ISUID | stat.S_ISGID) and stat.S_ISREG(found.st_mode):
+        raise Refused(Code.PROTECTED, f"{shown(real)} runs with another user's rights (setuid or setgid)")
+    if os.geteuid() == 0:
+        return
+    if found.st_uid != os.geteuid() or found.st_gid not in {os.getegid(), *os.getgroups()}:
+        raise Refused(Code.INVALID, f"{shown(real)} belongs to another user, and its owner could not be kept")
+
+
+def changed_keys(real: str, old: bytes | None, new: bytes | None) -> Attribute | None:
+    """The attribute `changed` for new content at a path: None where its kind has no keys, or where it is too large.
+
+    `old` None: there was no file.
+    """
+    kind = _KINDS.get(PurePosixPath(real).suffix.lower())
+    if kind is None:
+        return None
+    if old is None:
+        return ("",)
+    if new is None:
+        return UNKNOWN
+    from interlock.changed import changed
+
+    return changed(*(encoding_of(data).decode_lossy(data) for data in (old, new)), kind)
+
+
+def small_content(folder: int, name: str) -> bytes | None:
+    """The bytes of a regular file that is small enough to be compared; else None. Raises OSError."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > WHOLE:
+            return None
+        return os.pread(fd, WHOLE, 0)
+    finally:
+        os.close(fd)
+
+
+def perform(ground: Ground, steps: Sequence[Step]) -> None:
+    """Do the steps in order; when one fails, take back those before it. Raises Failed."""
+    done: list[Step] = []
+    try:
+        for step in steps:
+            step.do(ground)
+            done.append(step)
+    except (Failed, OSError) as error:
+        problem = _problem(error)
+        try:
+            for step in reversed(done):
+                step.back(ground)
+        except (Failed, OSError):
+            raise Failed(
+                f"{problem.message}; and what was already done could not be taken back",
+                hint="read the state before trying again",
+                code=Code.UNKNOWN,
+            ) from error
+        raise problem from None
+
+
+def _problem(error: Failed | OSError) -> Failed:
+    if isinstance(error, Failed):
+        return error
+    return Failed(f"the system refused it ({os.strerror(error.errno or 0)}); nothing was changed")

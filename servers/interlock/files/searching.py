@@ -1,0 +1,244 @@
+"""search_files: ripgrep finds candidate files, what is answered comes from their redacted text alone.
+
+ripgrep's own output never reaches an answer: a name it gives is opened beneath the root like any other, and a line
+counts only if its redacted form matches (`patterns`). Protected files are not searched. It is told to read every file
+as text, so that nothing but the pattern decides which files are candidates.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from interlock.guard.errors import Broken, Code, Refused
+from interlock.guard.model import Call, Look, Result
+from interlock.path_names import shown
+from interlock.paths import Opened
+from interlock.untrusted import visible
+
+from .arguments import SearchFiles
+from .bounds import Bounds
+from .hard_links import refuse_foreign_names
+from .patterns import Pattern, compile_pattern
+from .redacted import Block
+from .text import size_text
+
+if TYPE_CHECKING:
+    from interlock.guard.pipeline import Permit
+
+    from .tools import Files
+
+RIPGREP: Final = "ripgrep"
+_SECONDS: Final = 8.0
+_MARGIN: Final = 700
+_LINE: Final = 400  # characters of a line that are shown
+_NAMES: Final = 50_000  # names that one listing holds in memory, to sort them
+_STATIC: Final = ("--no-config", "--no-messages", "--color=never", "--null", "--hidden", "--glob=!.git", "--threads=2")
+_NO_GLOBAL: Final = ("--no-ignore-global", "--no-ignore-parent")
+
+
+def ripgrep() -> Path | None:
+    """The binary of the ripgrep wheel, beside this interpreter; None where it is not installed."""
+    path = Path(sys.prefix) / "bin" / "rg"
+    return path if path.is_file() else None
+
+
+@dataclass(slots=True)
+class SearchPlan:
+    opened: Opened
+    bounds: Bounds
+    pattern: Pattern | None
+
+    def close(self) -> None:
+        self.opened.close()
+
+
+@dataclass(slots=True)
+class _Found:
+    """What goes into the answer, within its bounds."""
+
+    limit: int
+    budget: int
+    lines: list[str] = field(default_factory=list)
+    hits: int = 0
+    files: int = 0
+    redactions: int = 0
+    full: bool = False
+
+    def add(self, line: str, hit: bool) -> bool:
+        """False when the answer is full."""
+        line = visible(line.rstrip("\r"))
+        if len(line) > _LINE:
+            line = f"{line[:_LINE]}…"
+        if len(line) + 1 > self.budget or (hit and self.hits >= self.limit):
+            self.full = True
+            return False
+        self.budget -= len(line) + 1
+        self.hits += hit
+        self.lines.append(line)
+        return True
+
+
+def look_search(files: Files, call: Call) -> Look:
+    args = call.arguments
+    assert isinstance(args, SearchFiles)
+    bounds = files.bounds(call.policy)
+    if args.glob.startswith("!") or "\0" in args.glob or args.glob.startswith("/"):
+        raise Refused(Code.INVALID, "the glob is relative to the path and does not begin with ! or /")
+    pattern = None
+    if args.pattern:
+        pattern = compile_pattern(args.pattern, literal=args.literal, ignore_case=args.ignore_case)
+    elif not args.glob:
+        raise Refused(Code.INVALID, "there is nothing to search for", hint="give a pattern, a glob, or both")
+    path = bounds.parse(args.path)
+    opened = bounds.roots.open(path)
+    action = bounds.action("read" if pattern is not None else "list", opened.real)
+    if not stat.S_ISDIR(opened.stat.st_mode):
+        if pattern is None:
+            opened.close()
+            raise Refused(Code.INVALID, f"{shown(opened.real)} is not a folder", hint="file_info tells of a file")
+        if bounds.known_secret(opened.real) or bounds.known_secret(path):
+            opened.close()
+            raise Refused(
+                Code.PROTECTED,
+                f"{shown(path)} is a known secret file and is not searched",
+                hint="read_file shows its key names",
+            )
+    return Look((action,), SearchPlan(opened, bounds, pattern))
+
+
+def run_search(files: Files, permit: Permit) -> Result:
+    """Matching lines grouped by file, or names where there is no pattern; bounded in time, matches and characters."""
+    call, plan = permit.call, permit.look.plan
+    args = call.arguments
+    assert isinstance(args, SearchFiles) and isinstance(plan, SearchPlan)
+    until = time.monotonic() + _SECONDS
+    found = _Found(args.limit, max(1000, call.policy.limits.result_chars - _MARGIN))
+    late = False
+    for name in _names(files, plan, args, call):
+        if call.link.cancelled or time.monotonic() > until:
+            late = True
+            break
+        if plan.pattern is None:
+            if _exists(plan, name) and not found.add(shown(name), True):
+                break
+        elif not _search_file(files, plan, args, name, found, until):
+            break
+    what = f"{found.hits} matching lines in {found.files} files" if plan.pattern is not None else f"{found.hits} files"
+    header = f"{shown(plan.opened.real)}: {what}"
+    if found.full:
+        header += "; there are more: narrow the path, the glob or the pattern, or raise limit"
+    if late:
+        header += f"; stopped after {_SECONDS:.0f} s: narrow the path or the glob"
+    text = "\n".join(found.lines) + ("\n" if found.lines else "")
+    return Result(text=text, header=header, untrusted=True, redactions=found.redactions, truncated=found.full or late)
+
+
+def _names(files: Files, plan: SearchPlan, args: SearchFiles, call: Call) -> Iterator[str]:
+    """Names below the path, sorted: candidates for the pattern, or all that the glob takes. "" is the path itself."""
+    if not stat.S_ISDIR(plan.opened.stat.st_mode):
+        yield ""
+        return
+    argv = [*_STATIC, *(("--no-ignore",) if args.ignored else _NO_GLOBAL)]
+    if args.glob:
+        argv.append(f"--glob={args.glob}")
+    if plan.pattern is None:
+        argv.append("--files")
+    else:
+        argv += ["--files-with-matches", "--text", "--no-mmap", "-e", plan.pattern.ripgrep]
+    argv += ["--", "."]
+    broker: Any = files.world.broker
+    if broker is None:
+        raise Broken("search needs the broker, and this process has none", hint="restart the server")
+    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=plan.opened.fd)
+    names: list[str] = []
+    try:
+        stop = lambda: call.link.cancelled  # noqa: E731
+        with broker.start(RIPGREP, argv, cwd=folder, timeout=_SECONDS, stop=stop) as process:
+            rest = b""
+            while len(names) < _NAMES and (chunk := process.read()):
+                *whole, rest = (rest + chunk).split(b"\0")
+                names += [os.fsdecode(name.strip(b"\n").removeprefix(b"./")) for name in whole]
+            cut = len(names) >= _NAMES
+            if cut:
+                process.kill()
+            code = process.wait()
+            if code == 2 and not names and b"regex" in process.stderr:
+                raise Refused(Code.INVALID, "the pattern is too large or not valid", hint="use a simpler one")
+            if code == 2 and not names and b"glob" in process.stderr:
+                raise Refused(Code.INVALID, "the glob is not valid", hint="such as *.py, src/**/*.ts or *.{yml,yaml}")
+    finally:
+        os.close(folder)
+    yield from sorted(names)
+
+
+def _path(plan: SearchPlan, name: str) -> str:
+    return f"{plan.opened.real.rstrip('/')}/{name}" if name else plan.opened.real
+
+
+def _exists(plan: SearchPlan, name: str) -> bool:
+    try:
+        plan.bounds.roots.place(_path(plan, name), follow=False).close()
+    except Refused:
+        return False
+    return True
+
+
+def _search_file(files: Files, plan: SearchPlan, args: SearchFiles, name: str, found: _Found, until: float) -> bool:
+    """Add one file's matching lines. False when the answer is full. What may not be read has none."""
+    path = _path(plan, name)
+    bounds = plan.bounds
+    try:
+        opened = bounds.roots.open(path)
+    except Refused:
+        return True
+    try:
+        forbidden = bounds.protected(opened.real, change=False) or bounds.known_secret(opened.real)
+        if forbidden or bounds.own(opened.real) or not stat.S_ISREG(opened.stat.st_mode):
+            return True
+        try:
+            refuse_foreign_names(bounds, opened)
+        except Refused:
+            return True
+        first, more, named = 1, True, False
+        for block in files.reader.blocks(opened):
+            assert plan.pattern is not None
+            lines = block.shown.split("\n")
+            for at in _matching(plan.pattern, block):
+                if not named:
+                    title = name or opened.real
+                    more = found.add(f"{shown(title)} ({size_text(opened.stat.st_size)})", False)
+                    named, found.files = True, found.files + more
+                    last = -1
+                    if not more:
+                        return False
+                for number in range(max(last + 1, at - args.context), min(len(lines), at + args.context + 1)):
+                    if number == len(lines) - 1 and not lines[number]:
+                        continue
+                    mark = ":" if number == at else "-"
+                    if not found.add(f"{first + number}{mark} {lines[number]}", number == at):
+                        return False
+                    last = number
+            found.redactions += block.count
+            first += len(lines) - 1
+            last = -1
+            if time.monotonic() > until:
+                break
+    except (Refused, OSError):
+        return True
+    finally:
+        opened.close()
+    return True
+
+
+def _matching(pattern: Pattern, block: Block) -> Iterator[int]:
+    """Numbers, from 0, of the lines of a block that match."""
+    for number, line in enumerate(block.matched.split(b"\n")):
+        if pattern.matches(line.removesuffix(b"\r")):
+            yield number

@@ -1,0 +1,295 @@
+"""Capture before a change, undo after it, and settling what was cut off: all over the steps of the change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interlock.guard.errors import Code, Failed, Refused
+from interlock.guard.model import UNKNOWN, Action, Attribute, Call, Look, Outcome
+from interlock.path_names import shown
+from interlock.paths import Place
+
+from . import copying
+from .bounds import Bounds
+from .plans import Plan, changed_keys, small_content, temp_name
+from .removing import take
+from .renames import can_rename
+from .steps import (
+    AFTER,
+    BEFORE,
+    EITHER,
+    Fetch,
+    Give,
+    Ground,
+    Make,
+    Print,
+    Shift,
+    Step,
+    Take,
+    Unmake,
+    Write,
+    from_json,
+)
+from .text import size_text
+
+if TYPE_CHECKING:
+    from interlock.guard.changes import Change
+    from interlock.guard.snapshots import Slot
+
+    from .tools import Files
+
+
+def capture(plan: Plan, slot: Slot) -> None:
+    """Save what the steps will replace, then seal. Raises Refused; then nothing has happened."""
+    ground = Ground(plan.bounds.roots, slot.path)
+    try:
+        for step in plan.steps:
+            step.save(ground)
+    except Failed as failed:
+        raise Refused(failed.code, failed.message, hint=failed.hint) from None
+    except OSError as error:
+        raise Refused(
+            Code.FAILED,
+            f"the prior state cannot be saved ({os.strerror(error.errno or 0)}), so nothing was changed",
+            hint="`interlock doctor` shows how much room there is",
+        ) from None
+    slot.seal(plan.manifest())
+    if plan.keep is not None:
+        slot.keep(plan.keep)
+
+
+def steps_of(state: dict[str, Any]) -> list[Step]:
+    """The steps of a sealed manifest. Raises Refused where there are none to be read."""
+    try:
+        return [from_json(step) for step in state["steps"]]
+    except (KeyError, TypeError):
+        raise Refused(Code.INVALID, "the snapshot's manifest cannot be read, so it cannot be undone") from None
+
+
+def settle(bounds: Bounds, slot: Slot) -> Outcome:
+    """What came of a change whose process is gone: finished, or put back, or (somebody changed it since) unknown."""
+    ground = Ground(bounds.roots, slot.path)
+    if not slot.state:
+        return Outcome.FAILED  # never sealed: it cannot have begun
+    try:
+        steps = steps_of(slot.state)
+        for step in steps:
+            step.mend(ground)
+        states = [step.state(ground) for step in steps]
+        if all(state in (AFTER, EITHER) for state in states):
+            return Outcome.DONE
+        if not all(state in (BEFORE, AFTER, EITHER) for state in states):
+            return Outcome.UNKNOWN
+        for step, state in zip(reversed(steps), reversed(states), strict=True):
+            if state is not BEFORE:
+                step.back(ground)
+    except (Failed, Refused, OSError):
+        return Outcome.UNKNOWN
+    return Outcome.FAILED
+
+
+# ---------------------------------------------------------------- undo
+
+
+@dataclass(slots=True)
+class _Undo:
+    """What taking back one change would do now, gathered step by step."""
+
+    files: Files
+    bounds: Bounds
+    store: Path  # the slot of the change that is undone
+    steps: list[Step]
+    actions: list[Action]
+    asks: list[str]
+    lines: list[str]
+    size: int = 0
+
+    def add(self, step: Step) -> None:
+        if isinstance(step, Write):
+            self._write(step)
+        elif isinstance(step, Take):
+            self._give(step.path, self.store, step.item)
+        elif isinstance(step, Give):
+            self._take(step.path, step.before if not step.copied else None)
+        elif isinstance(step, Fetch):
+            self._take(step.to, None)
+        elif isinstance(step, Shift):
+            self._shift(step)
+        elif isinstance(step, Make):
+            self.steps.append(Unmake(step.path))
+        elif isinstance(step, Unmake):
+            self._make(step)
+
+    def _place(self, path: str) -> Place:
+        place = self.bounds.roots.place(path, follow=False)
+        if place.real != path:
+            place.close()
+            raise _drifted(path, "a folder above it was replaced by a link")
+        return place
+
+    def _write(self, step: Write) -> None:
+        place = self._place(step.path)
+        try:
+            self._with_parents(place)
+            now = None if place.stat is None else Print.of(place.parent, place.name)
+            if step.before is None:
+                if now is None:
+                    raise _drifted(step.path, "it is not there any more")
+                if not step.is_after(now):
+                    self.asks.append(f"{shown(step.path)} changed since it was made; undo takes the newer content away")
+                self._act("delete", step.path, files=1, size=now.size, tree=False)
+                self.steps.append(take(self.files, self.bounds, place, len(self.steps), watched=False))
+                self.lines.append(f"remove {shown(step.path)} ({size_text(now.size)})")
+            else:
+                if now is not None and not step.is_after(now):
+                    self.asks.append(f"{shown(step.path)} changed since; undo replaces the newer content")
+                self._restore(place, now, step.saved, step.before)
+        finally:
+            place.close()
+
+    def _restore(self, place: Place, now: Print | None, item: str, before: Print) -> None:
+        """The content in the store comes back to a path, over what is there."""
+        path, source = place.real, self.store / item
+        saved = f"saved-{len(self.steps)}" if now is not None else ""
+        with _folder(self.store) as store:
+            kept = Print.of(store, item)
+        if kept is None or not before.has_content_of(kept):
+            raise Refused(Code.INVALID, f"what was kept of {shown(path)} is not whole, so it cannot be put back")
+        self.size += now.size if now is not None else 0
+        effect = self.files.reader.digest(kept.sha)
+        with _folder(self.store) as store:
+            new = small_content(store, item)
+        old = small_content(place.parent, place.name) if now is not None else None
+        keys = UNKNOWN if now is not None and old is None else changed_keys(path, old, new)
+        self._act("write", path, effect=effect, exists=now is not None, size=kept.size, files=1, changed=keys)
+        self.steps.append(Write(path, temp_name(), now, kept.size, kept.sha, saved=saved, source=str(source)))
+        self.lines.append(f"put back the content of {shown(path)} ({size_text(kept.size)})")
+
+    def _give(self, path: str, store: Path, item: str) -> None:
+        place = self._place(path)
+        try:
+            self._with_parents(place)
+            if place.stat is not None:
+                raise _drifted(path, "there is something of this name again")
+            with _folder(store) as slot:
+                kept = Print.of(slot, item)
+                if kept is None:
+                    raise Refused(Code.INVALID, f"what was kept of {shown(path)} is gone, so it cannot be put back")
+                copied = not can_rename(slot, place.parent)
+                tree = copying.digest(slot, item) if copied else ""
+            effect = self.files.reader.digest(f"{kept.dev}:{kept.ino}")
+            self._act("write", path, effect=effect, exists=False, size=kept.size, changed=("",))
+            self.steps.append(Give(path, str(store), item, temp_name(), kept, copied=copied, tree=tree))
+            self.lines.append(f"put back {shown(path)}")
+        finally:
+            place.close()
+
+    def _take(self, path: str, given: Print | None) -> None:
+        place = self._place(path)
+        try:
+            if place.stat is None:
+                raise _drifted(path, "it is not there any more")
+            now = Print.from_stat(place.stat)
+            if given is not None and not given.is_entry(now):
+                self.asks.append(f"{shown(path)} is not what was put there; undo takes the newer one away")
+            from .removing import extent
+
+            found = extent(self.bounds, place.parent, place.name, path, place.stat)
+            self.size += found.size
+            self._act(
+                "delete",
+                path,
+                effect=f"{now.dev}:{now.ino}",
+                files=found.files,
+                size=found.size,
+                tree=found.tree,
+                protected=found.protected or self.bounds.protected(path, change=True),
+            )
+            self.steps.append(take(self.files, self.bounds, place, len(self.steps), watched=found.tree))
+            self.lines.append(f"remove {shown(path)} ({found.files} entries)")
+        finally:
+            place.close()
+
+    def _shift(self, step: Shift) -> None:
+        source, target = self._place(step.to), self._place(step.path)
+        try:
+            self._with_parents(target)
+            if source.stat is None:
+                raise _drifted(step.to, "it is not there any more")
+            if target.stat is not None:
+                raise _drifted(step.path, "there is something of this name again")
+            now = Print.from_stat(source.stat)
+            if not step.before.is_entry(now):
+                self.asks.append(f"{shown(step.to)} is not what was moved there; undo moves the newer one")
+            effect = f"{now.dev}:{now.ino}"
+            self._act("move", step.to, effect=effect, to=step.path, files=1, size=now.size)
+            self._act("write", step.path, effect=effect, exists=False, size=now.size, changed=("",))
+            self.steps.append(Shift(step.to, step.path, now))
+            self.lines.append(f"move {shown(step.to)} back to {shown(step.path)}")
+            if step.onto is not None:
+                self._restore(source, None, step.saved, step.onto)
+        finally:
+            source.close()
+            target.close()
+
+    def _make(self, step: Unmake) -> None:
+        place = self.bounds.roots.place(step.path, follow=False)
+        try:
+            if place.stat is None and place.real == step.path:
+                self._with_parents(place)
+                self.steps.append(Make(step.path, step.mode))
+        finally:
+            place.close()
+
+    def _with_parents(self, place: Place) -> None:
+        """Folders above that went away since are made again."""
+        made = {step.path for step in self.steps if isinstance(step, Make)}
+        folder = place.real.rsplit("/", len(place.missing) + 1)[0]
+        for name in place.missing:
+            folder = f"{folder}/{name}"
+            if folder not in made:
+                self.steps.append(Make(folder))
+
+    def _act(self, verb: str, path: str, *, protected: bool = False, **more: Attribute | None) -> None:
+        action = self.bounds.change(verb, path, **more)
+        self.actions.append(self.bounds.with_flags(action, protected=True) if protected else action)
+
+
+def look_undo(files: Files, call: Call, change: Change, slot: Slot) -> Look:
+    """What undoing a change would do now. Drift that only covers newer content asks; what stands in the way refuses."""
+    bounds = files.bounds(call.policy)
+    undo = _Undo(files, bounds, slot.path, [], [], [], [])
+    for step in reversed(steps_of(slot.state)):
+        undo.add(step)
+    header = f"undo of {change.id} ({change.tool})"
+    preview = "".join(f"{line}\n" for line in _short(undo.lines))
+    plan = Plan(bounds, undo.steps, preview, header, before=files.reader.digest(change.id), after=change.before)
+    return Look(tuple(undo.actions), plan, asks=tuple(undo.asks), size=undo.size, undoes=change.id)
+
+
+def _short(lines: Sequence[str], most: int = 40) -> list[str]:
+    return list(lines) if len(lines) <= most else [*lines[:most], f"… and {len(lines) - most} more"]
+
+
+def _drifted(path: str, why: str) -> Refused:
+    return Refused(
+        Code.CONFLICT, f"it cannot be undone as it is: {shown(path)}: {why}", hint="move what is in the way, then undo"
+    )
+
+
+class _folder:
+    """A folder of the store, opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> int:
+        self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return self._fd
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
