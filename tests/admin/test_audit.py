@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import time
@@ -27,8 +28,16 @@ from interlock.redaction import open_detector
 HOSTILE = "\x1b[31mred\x07 \u202eback [bold]x[/bold] | <b>y</b>"
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the detector compiles, once for all tests here."""
+    folder = tmp_path_factory.mktemp("detector") / "cache"
+    open_detector(b"k" * 32, None, folder).redact("nothing")
+    return folder
+
+
 @pytest.fixture
-def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Records:
     """An installation of its own, with a few records of the usual kinds."""
     monkeypatch.setenv("HOME", os.fspath(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path / "config"))
@@ -36,7 +45,10 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
     monkeypatch.setenv("INTERLOCK_POLICY", os.fspath(tmp_path / "none.yaml"))
     create_keys()
     keys, home = Keys.load(), tmp_path / "state"
-    made = Records(home, State(home), keys, "files", open_detector(keys.derive("placeholders"), None, home / "cache"))
+    state = State(home)
+    if cache.is_dir():
+        shutil.copytree(cache, home / "cache")
+    made = Records(home, state, keys, "files", open_detector(keys.derive("placeholders"), None, home / "cache"))
     made.append(fields(1))
     refused = {"code": "out_of_bounds", "message": f"outside {HOSTILE}", "rule": "builtin.outside"}
     made.append(fields(2, stage="refused", error=refused, reason=HOSTILE, arguments={"path": HOSTILE}))
