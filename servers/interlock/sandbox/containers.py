@@ -103,7 +103,7 @@ class Containers:
             # its own mode and owner, for a tmpfs takes those of a directory that exists in the image
             tmpfs={"/tmp": f"size={settings.temporary},uid=65534,gid=65534,mode=0700,nosuid,nodev,noexec"},
             ulimits=_ulimits(settings.temporary),
-            ipc_mode="private",
+            ipc_mode="none",
             log_config={"Type": "none", "Config": {}},
             oom_score_adj=500,
             runtime=settings.runtime or None,

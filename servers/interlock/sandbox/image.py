@@ -118,6 +118,16 @@ def archive(image: Image) -> bytes:
     return out.getvalue()
 
 
+def write_context(place: Path) -> None:
+    """Write the Dockerfile and the one file that it copies, for `docker build`. Raises Broken."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for name in ("Dockerfile", "inside.py"):
+            shutil.copyfile(Path(__file__).with_name(name), place / name)
+    except OSError as error:
+        raise Broken(f"cannot write to {place}: {error.strerror}", hint="name another folder") from None
+
+
 def _fill(root: Path, also: Iterable[str]) -> set[str]:
     for name in _PLACES.split():
         (root / name).mkdir(parents=True, mode=0o755)

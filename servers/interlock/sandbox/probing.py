@@ -1,0 +1,94 @@
+"""What this machine offers for sandboxes, for `doctor`, and a trial of one engine's walls, for `sandbox probe`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from interlock.guard.errors import Broken, Failed
+
+from . import image
+from .cgroups import Groups
+from .engines import Engine, Limits, Output, Settings, Step, open_engine
+from .keeper import open_backend
+from .kernel import Line
+
+ENGINES: tuple[Literal["bubblewrap", "docker"], ...] = ("bubblewrap", "docker")
+_RUNS = 7
+
+
+def offers(folder: Path) -> list[Line]:
+    """One line for each engine: whether it could be opened now, and if not what to do. Starts nothing."""
+    lines = []
+    for name in ENGINES:
+        settings = Settings(tools=(), folder=folder, engine=name)
+        try:
+            backend = open_backend(settings)
+        except Broken as error:
+            lines.append(Line(name, False, f"{error.message}: {error.hint}"))
+        else:
+            detail = f"{len(backend.tools)} tools"
+            if name == "bubblewrap" and not Groups(settings.memory, settings.processes, settings.cpu).places:
+                detail += "; no control groups for this user: limits hold for each process, not for all together"
+            lines.append(Line(name, True, detail))
+    return lines
+
+
+def trial(settings: Settings) -> list[Line]:
+    """Run attempts to break out through the named engine and say how each ended. Takes a few seconds.
+
+    Call it in a process of one thread. Raises Broken when the engine is not there.
+    """
+    known = image.load(settings.folder).tools if not settings.docker_image else frozenset(settings.tools)
+    engine = open_engine(replace(settings, tools=tuple(known), memory=min(settings.memory, 64 << 20)))
+    try:
+        return [_begin(engine), *(_attempt(engine, *attempt) for attempt in _ATTEMPTS)]
+    finally:
+        engine.close()
+
+
+def _begin(engine: Engine) -> Line:
+    took = []
+    try:
+        for _ in range(_RUNS):
+            begun = time.monotonic()
+            output = engine.run([Step("cat"), Step("sort"), Step("uniq", ("-c",))], [b"b\na\nb\n"])
+            took.append((time.monotonic() - begun) * 1000)
+            if output.stdout.split() != [b"1", b"a", b"2", b"b"]:
+                return Line("pipeline", False, "cat | sort | uniq gave something else than it should")
+            time.sleep(0.2)  # the next one is made meanwhile, as between an agent's calls
+    except Failed as error:
+        return Line("pipeline", False, error.message)
+    return Line("pipeline", True, f"cat | sort | uniq in {sorted(took)[_RUNS // 2]:.0f} ms (first {took[0]:.0f} ms)")
+
+
+def _attempt(engine: Engine, name: str, step: Step, held: Callable[[Output], bool], detail: str) -> Line:
+    if step.program not in engine.tools:
+        return Line(name, True, f"not tried: the sandbox has no {step.program}")
+    try:
+        output = engine.run([step], [b"x\n"], Limits(timeout=5))
+    except Failed as error:
+        return Line(name, False, error.message)
+    good = held(output)
+    return Line(name, good, detail if good else "NOT HELD: do not use this engine here, and report it")
+
+
+def _failed(output: Output) -> bool:
+    return bool(output.codes) and output.codes[-1] != 0 and not output.stdout.strip()
+
+
+def _over(output: Output) -> bool:
+    return not output.timed_out and (not output.codes or output.codes[-1] != 0)
+
+
+_ATTEMPTS = (
+    ("shell", Step("awk", ('BEGIN{system("echo in")}',)), lambda o: b"in" not in o.stdout, "awk's system() finds none"),
+    ("write", Step("sort", ("-o", "/usr/bin/x")), _failed, "nothing outside /tmp"),
+    ("host files", Step("cat", ("/etc/shadow",)), _failed, "not there"),
+    ("network", Step("gawk", ('BEGIN{if (("/inet/tcp/0/127.0.0.1/1" |& getline) > 0) print "in"}',)),
+     lambda o: b"in" not in o.stdout and b"refused" not in o.stderr, "no socket can be made"),
+    ("memory", Step("awk", ('BEGIN{x="xxxxxxxx"; while (1) x = x x}',)), _over, "a hog is ended"),
+)  # fmt: skip
