@@ -77,9 +77,9 @@ class Bounds:
             folder, below = folder.rsplit("/", 1)
         return False
 
-    def change(self, verb: str, path: str, written: str = "", *, effect: Attribute | None = "", **more: Any) -> Action:
+    def change(self, verb: str, path: str, written: str = "", *, effect: str = "", **more: Any) -> Action:
         """The action of a change on a real path. `written`: the path as the agent gave it, judged by name as well."""
-        made = self.action(verb, path, effect=str(effect or ""), **more)
+        made = self.action(verb, path, effect=effect, **more)
         protected = bool(made.attributes["protected"]) or self.repository(path)
         if written and written != path:
             protected = protected or self.protected(written, change=True)

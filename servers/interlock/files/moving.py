@@ -77,7 +77,7 @@ def _refuse(source: Place, target: Place, found: Extent) -> None:
 
 
 def _look(files: Files, bounds: Bounds, source: tuple[Place, str], target: tuple[Place, str], found: Extent) -> Look:
-    (here, path), (there, to) = source, target
+    (here, path), there = source, target[0]
     assert here.stat is not None
     before = Print.from_stat(here.stat)
     onto = Print.of(there.parent, there.name) if there.stat is not None else None

@@ -50,7 +50,7 @@ class Pattern:
 
 def compile_pattern(text: str, *, literal: bool, ignore_case: bool) -> Pattern:
     """Raises Refused (invalid) with what is wrong and where."""
-    import re2
+    import re2  # type: ignore[import-untyped,unused-ignore]
 
     if "\n" in text or "\r" in text or "\0" in text:
         raise _bad("a pattern matches within one line", "search for one of the lines")

@@ -86,7 +86,8 @@ def changed_keys(real: str, old: bytes | None, new: bytes | None) -> Attribute |
         return UNKNOWN
     from interlock.changed import changed
 
-    return changed(*(encoding_of(data).decode_lossy(data) for data in (old, new)), kind)
+    before, after = (encoding_of(data).decode_lossy(data) for data in (old, new))
+    return changed(before, after, kind)
 
 
 def small_content(folder: int, name: str) -> bytes | None:

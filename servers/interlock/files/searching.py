@@ -11,8 +11,8 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,10 +36,20 @@ if TYPE_CHECKING:
 
 RIPGREP: Final = "ripgrep"
 _SECONDS: Final = 8.0
+_FINDING: Final = 5.0  # of which for finding candidates
 _MARGIN: Final = 700
 _LINE: Final = 400  # characters of a line that are shown
 _NAMES: Final = 50_000  # names that one listing holds in memory, to sort them
-_STATIC: Final = ("--no-config", "--no-messages", "--color=never", "--null", "--hidden", "--glob=!.git", "--threads=2")
+_STATIC: Final = (
+    "--no-config",
+    "--no-messages",
+    "--color=never",
+    "--null",
+    "--hidden",
+    "--glob=!.git",
+    "--threads=2",
+    "--one-file-system",
+)
 _NO_GLOBAL: Final = ("--no-ignore-global", "--no-ignore-parent")
 
 
@@ -120,8 +130,8 @@ def run_search(files: Files, permit: Permit) -> Result:
     assert isinstance(args, SearchFiles) and isinstance(plan, SearchPlan)
     until = time.monotonic() + _SECONDS
     found = _Found(args.limit, max(1000, call.policy.limits.result_chars - _MARGIN))
-    late = False
-    for name in _names(files, plan, args, call):
+    names, late = _names(files, plan, args, call)
+    for name in names:
         if call.link.cancelled or time.monotonic() > until:
             late = True
             break
@@ -140,11 +150,13 @@ def run_search(files: Files, permit: Permit) -> Result:
     return Result(text=text, header=header, untrusted=True, redactions=found.redactions, truncated=found.full or late)
 
 
-def _names(files: Files, plan: SearchPlan, args: SearchFiles, call: Call) -> Iterator[str]:
-    """Names below the path, sorted: candidates for the pattern, or all that the glob takes. "" is the path itself."""
+def _names(files: Files, plan: SearchPlan, args: SearchFiles, call: Call) -> tuple[list[str], bool]:
+    """Names below the path, sorted: candidates for the pattern, or all that the glob takes. "" is the path itself.
+
+    And whether there may be more: it took too long, or there were too many.
+    """
     if not stat.S_ISDIR(plan.opened.stat.st_mode):
-        yield ""
-        return
+        return [""], False
     argv = [*_STATIC, *(("--no-ignore",) if args.ignored else _NO_GLOBAL)]
     if args.glob:
         argv.append(f"--glob={args.glob}")
@@ -160,22 +172,23 @@ def _names(files: Files, plan: SearchPlan, args: SearchFiles, call: Call) -> Ite
     names: list[str] = []
     try:
         stop = lambda: call.link.cancelled  # noqa: E731
-        with broker.start(RIPGREP, argv, cwd=folder, timeout=_SECONDS, stop=stop) as process:
+        with broker.start(RIPGREP, argv, cwd=folder, timeout=_FINDING, stop=stop) as process:
             rest = b""
             while len(names) < _NAMES and (chunk := process.read()):
                 *whole, rest = (rest + chunk).split(b"\0")
                 names += [os.fsdecode(name.strip(b"\n").removeprefix(b"./")) for name in whole]
-            cut = len(names) >= _NAMES
-            if cut:
+            late = len(names) >= _NAMES
+            if late:
                 process.kill()
             code = process.wait()
+            late = late or process.timed_out
             if code == 2 and not names and b"regex" in process.stderr:
                 raise Refused(Code.INVALID, "the pattern is too large or not valid", hint="use a simpler one")
             if code == 2 and not names and b"glob" in process.stderr:
                 raise Refused(Code.INVALID, "the glob is not valid", hint="such as *.py, src/**/*.ts or *.{yml,yaml}")
     finally:
         os.close(folder)
-    yield from sorted(names)
+    return sorted(names), late
 
 
 def _path(plan: SearchPlan, name: str) -> str:
@@ -206,28 +219,15 @@ def _search_file(files: Files, plan: SearchPlan, args: SearchFiles, name: str, f
             refuse_foreign_names(bounds, opened)
         except Refused:
             return True
-        first, more, named = 1, True, False
+        title = f"{shown(name or opened.real)} ({size_text(opened.stat.st_size)})"
+        first = 1
         for block in files.reader.blocks(opened):
             assert plan.pattern is not None
-            lines = block.shown.split("\n")
-            for at in _matching(plan.pattern, block):
-                if not named:
-                    title = name or opened.real
-                    more = found.add(f"{shown(title)} ({size_text(opened.stat.st_size)})", False)
-                    named, found.files = True, found.files + more
-                    last = -1
-                    if not more:
-                        return False
-                for number in range(max(last + 1, at - args.context), min(len(lines), at + args.context + 1)):
-                    if number == len(lines) - 1 and not lines[number]:
-                        continue
-                    mark = ":" if number == at else "-"
-                    if not found.add(f"{first + number}{mark} {lines[number]}", number == at):
-                        return False
-                    last = number
-            found.redactions += block.count
-            first += len(lines) - 1
-            last = -1
+            if not _add_block(block, plan.pattern, args.context, first, title, found):
+                return False
+            first += block.matched.count(b"\n")
+            if found.lines and found.lines[-1] is not title:
+                title = ""
             if time.monotonic() > until:
                 break
     except (Refused, OSError):
@@ -237,8 +237,26 @@ def _search_file(files: Files, plan: SearchPlan, args: SearchFiles, name: str, f
     return True
 
 
-def _matching(pattern: Pattern, block: Block) -> Iterator[int]:
-    """Numbers, from 0, of the lines of a block that match."""
-    for number, line in enumerate(block.matched.split(b"\n")):
-        if pattern.matches(line.removesuffix(b"\r")):
-            yield number
+def _add_block(block: Block, pattern: Pattern, context: int, first: int, title: str, found: _Found) -> bool:
+    """Add the matching lines of a block and those around them. False when the answer is full."""
+    matched = block.matched.split(b"\n")
+    if not matched[-1]:
+        matched.pop()  # what stands after the last line end is no line
+    most = found.limit - found.hits + 1
+    hits = list(islice((n for n, line in enumerate(matched) if pattern.matches(line.removesuffix(b"\r"))), most))
+    if not hits:
+        return True
+    if title and not found.add(title, False):
+        return False
+    found.files += bool(title)
+    found.redactions += block.count
+    lines, chosen, last = block.shown.split("\n"), set(hits), -1
+    for hit in hits:
+        for number in range(max(last + 1, hit - context), min(len(matched), hit + context + 1)):
+            if context and last >= 0 and number > last + 1 and not found.add("--", False):
+                return False
+            mark = ":" if number in chosen else "-"
+            if not found.add(f"{first + number}{mark} {lines[number]}", number in chosen):
+                return False
+            last = number
+    return True

@@ -254,8 +254,10 @@ class _Undo:
             if folder not in made:
                 self.steps.append(Make(folder))
 
-    def _act(self, verb: str, path: str, *, protected: bool = False, **more: Attribute | None) -> None:
-        action = self.bounds.change(verb, path, **more)
+    def _act(
+        self, verb: str, path: str, *, effect: str = "", protected: bool = False, **more: Attribute | None
+    ) -> None:
+        action = self.bounds.change(verb, path, "", effect=effect, **more)
         self.actions.append(self.bounds.with_flags(action, protected=True) if protected else action)
 
 
