@@ -16,27 +16,25 @@ import random
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from .dissect import continues, dissect
 from .masking import group_key, mask
 from .merging import merge
+from .safe import CONTEXT, Safe, spans_lines
 
 DIGITS: Final = b"0123456789"
 # Both are shaped for speed: a bare class, and a literal first byte with the look-behind after it.
 _HEX: Final = re.compile(rb"[0-9a-fA-F]{6,}")
-_PATH: Final = re.compile(rb"/(?<![\w.<>)/:$]/)[\w.@%+~:$#=*-]+/[\w./@%+~:$#=*-]+")
+_PATH: Final = re.compile(rb"/(?<![\w.<>)/:$]/)[\w.@%+~:$#=*-]+/[\w./@%+~:$#=*?&,;-]+")
 MAX_KEYS: Final = 60_000  # per cache; a full cache is forgotten and learnt anew
 MAX_ENTRIES: Final = 40_000  # what does not fit is counted under OTHER
 MAX_LINE: Final = 16_384  # bytes of a line that enter its template
-SAMPLES: Final = 64  # lines kept of an entry, for the values in its slots
+SAMPLES: Final = 32  # lines kept of an entry, for the values in its slots
 CONTINUATION: Final = "(lines of the event above: stack traces and the like)"
 OTHER: Final = "(other templates, not told apart)"
 EMPTY: Final = "(empty line)"
-
-Redact = Callable[[str], str]
 
 
 @dataclass(slots=True)
@@ -51,7 +49,7 @@ class Entry:
     example: str  # the first line, redacted, cut at MAX_LINE
     count: int = 0
     blocks: array[int] = field(default_factory=lambda: array("I"))  # block number, count, block number, ...
-    samples: list[str] = field(default_factory=list)  # redacted lines
+    samples: list[tuple[bytes, bytes]] = field(default_factory=list)  # raw: context above, line. Only `Miner.sampled` reads them
     seen: int = 0  # samples offered so far
     continuation: bool = False
 
@@ -73,12 +71,18 @@ class Template:
 class Miner:
     """Feed it blocks of whole lines in order; then ask for `templates()`. Not thread-safe."""
 
-    def __init__(self, redact: Redact | None = None, *, sample: int = 64) -> None:
+    def __init__(self, safe: Safe | None, *, sample: int = 32) -> None:
+        """`safe` None: nothing is redacted; for a person's own files on the command line only.
+
+        `sample`: lines looked at per block for the values in slots; 0 for none.
+        """
         self.entries: list[Entry] = []
         self.lines = 0
         self.blocks: list[tuple[int, int]] = []  # offset and lines of each block
         self.timed: bool | None = None  # lines carry times: what has none belongs to the event above
-        self._redact = redact
+        self._safe = safe
+        self._above = b""  # the last bytes of the block before, whole lines
+        self._spanning = False
         self._sample = sample
         self._random = random.Random(1)
         self._first: dict[bytes, int] = {}
@@ -88,6 +92,11 @@ class Miner:
 
     def feed(self, block: bytes, offset: int) -> list[bytes]:
         """Count a block of whole lines (no final newline). Returns its cache keys, one per line, for `assign`."""
+        if self._safe is not None:
+            spanning = spans_lines(block)
+            if spanning or self._spanning:
+                block = self._safe.block(block, self._above)
+            self._spanning = spanning
         keys = block.translate(None, DIGITS).split(b"\n")
         counts = Counter(keys)
         number = len(self.blocks)
@@ -113,6 +122,7 @@ class Miner:
             record.blocks.append(count)
         if self._sample:
             self._take_samples(block, keys)
+        self._above = whole_lines(block[-CONTEXT:])
         return keys
 
     def assign(self, block: bytes, keys: list[bytes]) -> list[int]:
@@ -157,14 +167,13 @@ class Miner:
         bare = b"\0" + _PATH.sub(b"/", key) if b"/" in key else key
         entry = self._second.get(bare)
         if entry is None:
-            entry = self._enter(line, offset + sum(map(len, lines[:at])) + at)
+            before = lines[max(0, at - 3) : at] if at >= 3 else [self._above, *lines[:at]]
+            entry = self._enter(line, b"\n".join(before)[-CONTEXT:], offset + sum(map(len, lines[:at])) + at)
             self._second[bare] = entry
         return entry
 
-    def _enter(self, raw: bytes, offset: int) -> int:
-        text = raw.decode("utf-8", "replace").rstrip("\r")
-        if self._redact is not None:
-            text = self._redact(text)
+    def _enter(self, raw: bytes, before: bytes, offset: int) -> int:
+        text = self._redacted(raw, before)
         line = dissect(text)
         if self.timed is None:
             self.timed = line.start != 0
@@ -195,29 +204,30 @@ class Miner:
 
     def _take_samples(self, block: bytes, keys: list[bytes]) -> None:
         """Keep some lines of each entry: all offered ones at first, then by chance, evenly over the file."""
-        step = max(1, len(keys) // self._sample)
-        if step == 1:
-            chosen = [(key, line) for key, line in zip(keys, block.split(b"\n"), strict=True)]
-        else:
-            chosen = _spread(block, self._sample)
-        for key, line in chosen:
-            number = self._first.get(key)
+        for start in _spread(block, len(keys), self._sample):
+            end = block.find(b"\n", start)
+            line = block[start:] if end < 0 else block[start:end]
+            if len(line) > 2_000:
+                continue
+            number = self._first.get(line.translate(None, DIGITS))
             if number is None:
                 number = self._second.get(_second_key(line))
-            if number is None or len(line) > 2_000:
+            if number is None:
                 continue
             entry = self.entries[number]
             entry.seen += 1
-            if len(entry.samples) < SAMPLES:
-                entry.samples.append(self._safe(line))
-            else:
-                at = self._random.randrange(entry.seen)
-                if at < SAMPLES:
-                    entry.samples[at] = self._safe(line)
+            at = len(entry.samples) if len(entry.samples) < SAMPLES else self._random.randrange(entry.seen)
+            if at < SAMPLES:
+                entry.samples[at : at + 1] = [(whole_lines(block[max(0, start - 256) : start]), line)]
 
-    def _safe(self, line: bytes) -> str:
-        text = line.decode("utf-8", "replace")
-        return self._redact(text) if self._redact is not None else text
+    def sampled(self, entry: Entry) -> list[str]:
+        """Lines of an entry, redacted, from all over what was fed."""
+        return [self._redacted(line, before) for before, line in entry.samples]
+
+    def _redacted(self, raw: bytes, before: bytes) -> str:
+        if self._safe is None:
+            return raw.decode("utf-8", "backslashreplace").rstrip("\r")
+        return self._safe.line(raw, before)
 
     # ---------------------------------------------------------------- results
 
@@ -248,14 +258,20 @@ def _second_key(line: bytes) -> bytes:
     return _HEX.sub(b"", line[:MAX_LINE]).translate(None, DIGITS)
 
 
-def _spread(block: bytes, count: int) -> list[tuple[bytes, bytes]]:
-    """Lines at even distances, with their keys."""
-    chosen = []
-    for part in range(count):
-        start = block.find(b"\n", part * len(block) // count) + 1
-        end = block.find(b"\n", start)
-        if end < 0:
-            end = len(block)
-        line = block[start:end]
-        chosen.append((line.translate(None, DIGITS), line))
-    return chosen
+def _spread(block: bytes, lines: int, count: int) -> list[int]:
+    """Starts of up to `count` lines at even distances; of all lines where there are no more."""
+    if lines <= count:
+        count = lines
+        starts, at = [0], block.find(b"\n")
+        while at >= 0:
+            starts.append(at + 1)
+            at = block.find(b"\n", at + 1)
+        return starts
+    found = {block.find(b"\n", part * len(block) // count) + 1 for part in range(count)}
+    return sorted(found)
+
+
+def whole_lines(data: bytes) -> bytes:
+    """What follows the first LF, without the last one: of a cut-out piece, the lines that are whole."""
+    first = data.find(b"\n")
+    return b"" if first < 0 else data[first + 1 :].removesuffix(b"\n")

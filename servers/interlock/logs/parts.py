@@ -1,0 +1,262 @@
+"""What a source is made of: files in their order of rotation, or streams that programs print.
+
+A part is opened only when it is read, and the opened file is judged, not its name: it must be a regular file, lie
+(with links resolved) in a folder of a source and match a source's glob, and have no second hard link.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from interlock.globs import Matcher, compile_globs
+from interlock.guard.errors import Code, Failed, Refused
+from interlock.paths import Roots
+
+from .blocks import BLOCK, LINE_CAP, Block, Budget, file_reader, forward, packing_of, unpacked
+from .unwrap import Unwrapper, unwrapper
+
+MAX_FILES: Final = 2_000  # of one source; the newest are kept
+MAX_WALKED: Final = 50_000
+_ROTATED: Final = re.compile(r"^(?P<stem>.*?)(?P<rank>(?:[.-]\d{1,5})?)(?:\.(?:gz|xz|zst|bz2))?$")
+_DATED: Final = re.compile(r"[-._]?(\d{4}-?\d{2}-?\d{2}(?:[-T_]?\d{2,6})?)")
+
+
+@dataclass(slots=True)
+class Part:
+    """One readable piece of a source. `stream` parts cannot be sought in; `size` is then None."""
+
+    name: str  # as shown: the file's name below the source's folder
+    id: str  # stays the same while a file is renamed
+    changed: float  # seconds: when it was last written to
+    size: int | None
+    packing: str = ""
+    path: str = ""
+    opener: Callable[[], int] | None = None  # a descriptor, for files
+    streamer: Callable[[Budget], Callable[[int], bytes]] | None = None  # read(n), for streams
+    head: bytes = b""  # its first bytes: whether its lines are wrapped in others
+    problem: str = ""  # why it cannot be read
+    series: str = ""
+    order: tuple[str, int] = field(default=("", 0))
+
+    @property
+    def seekable(self) -> bool:
+        return self.opener is not None and not self.packing and unwrapper(self.head) is None
+
+    def blocks(self, budget: Budget, start: int = 0, end: int | None = None, size: int = BLOCK) -> Iterator[Block]:
+        """Blocks of whole lines from `start` (a start of a line). Closes the file at the end."""
+        if not self.seekable:
+            yield from _from(self._plain(budget, size), start, end)
+            return
+        assert self.opener is not None
+        fd = self.opener()
+        try:
+            yield from forward(file_reader(fd, start), start, budget, size, end)
+        finally:
+            os.close(fd)
+
+    def _plain(self, budget: Budget, size: int) -> Iterator[Block]:
+        """The lines of a stream, unpacked and unwrapped; offsets count bytes of what comes out here."""
+        fd = self.opener() if self.opener is not None else -1
+        try:
+            if self.streamer is not None:
+                read = self.streamer(budget)
+            else:
+                read = unpacked(fd, self.packing, budget) if self.packing else file_reader(fd, 0)
+            wrapped: Unwrapper | None = None
+            offset = -1
+            for block in forward(read, 0, budget, size):
+                if offset < 0:
+                    offset, wrapped = 0, unwrapper(block.data[:LINE_CAP])
+                if wrapped is None:
+                    yield block
+                    continue
+                data = wrapped.feed(block.data)
+                if data:
+                    yield Block(offset, data, offset + len(data) + 1)
+                    offset += len(data) + 1
+            rest = wrapped.flush() if wrapped is not None else b""
+            if rest:
+                yield Block(offset, rest, offset + len(rest))
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+
+def _from(blocks: Iterator[Block], start: int, end: int | None) -> Iterator[Block]:
+    """Of a stream, what lies between two starts of lines."""
+    for block in blocks:
+        if block.end <= start:
+            continue
+        if end is not None and block.offset >= end:
+            return
+        data = block.data
+        offset = block.offset
+        if offset < start:
+            data, offset = data[start - offset :], start
+        if end is not None and block.end > end:
+            data = data[: end - offset].removesuffix(b"\n")
+        yield Block(offset, data, min(block.end, end) if end is not None else block.end)
+
+
+class FileSource:
+    """Files by glob. `parts` finds them anew at each call: files come, go and are renamed."""
+
+    kind = "files"
+
+    def __init__(self, name: str, pattern: str, roots: Roots, readable: Matcher) -> None:
+        """`pattern`: absolute, `~` expanded. `readable`: the globs of all sources, for where links lead."""
+        self.name = name
+        self.pattern = pattern
+        self.folder = fixed_folder(pattern)
+        self._matcher = compile_globs([pattern])
+        self._roots = roots
+        self._readable = readable
+
+    @property
+    def about(self) -> str:
+        return self.pattern
+
+    def parts(self, budget: Budget) -> list[Part]:
+        """Oldest first within a series of rotation; the series written to last comes last."""
+        found: list[Part] = []
+        walked = 0
+        for path in self._candidates():
+            walked += 1
+            if walked > MAX_WALKED:
+                budget.note(f"more than {MAX_WALKED:,} files under the source's folder: the rest was not looked at")
+                break
+            if self._matcher.matches(path):
+                part = self._part(path)
+                if part is not None:
+                    found.append(part)
+        found.sort(key=lambda part: -part.changed)
+        if len(found) > MAX_FILES:
+            budget.note(f"{len(found):,} files match; the {MAX_FILES:,} written to last are read")
+            del found[MAX_FILES:]
+        newest: dict[str, float] = {}
+        for part in found:
+            newest.setdefault(part.series, part.changed)
+        found.sort(key=lambda part: (newest[part.series], part.series, part.order, part.changed))
+        return found
+
+    def _candidates(self) -> Iterator[str]:
+        """Paths that may match, without following links to folders."""
+        depth = self.pattern[len(self.folder) :].strip("/").count("/")
+        deep = "**" in self.pattern
+        stack = [(self.folder, 0)]
+        while stack:
+            folder, level = stack.pop()
+            try:
+                opened = self._roots.open(folder)
+            except Refused:
+                continue
+            try:
+                fd = opened.read_fd() if not stat.S_ISDIR(opened.stat.st_mode) else os.open(
+                    ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=opened.fd
+                )
+                with os.scandir(fd) as entries:
+                    names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+                os.close(fd)
+            except (OSError, Refused):
+                continue
+            finally:
+                opened.close()
+            for name, is_folder in sorted(names):
+                path = f"{folder.rstrip('/')}/{name}"
+                if is_folder:
+                    if deep or level < depth:
+                        stack.append((path, level + 1))
+                else:
+                    yield path
+
+    def _part(self, path: str) -> Part | None:
+        name = path[len(self.folder) :].lstrip("/") or os.path.basename(path)  # noqa: PTH119 (text only)
+        series, order = rotation(name)
+        try:
+            opened = self._roots.open(path)
+        except Refused as refusal:
+            return Part(name, name, 0.0, 0, path=path, problem=_short(refusal), series=series, order=order)
+        try:
+            facts = opened.stat
+            problem = self._problem(opened.real, facts)
+            part = Part(
+                name, f"{facts.st_ino:x}", facts.st_mtime, facts.st_size, path=path, problem=problem, series=series, order=order
+            )
+            if problem:
+                return part
+            try:
+                fd = opened.read_fd()
+            except Refused as refusal:
+                part.problem = _short(refusal)
+                return part
+            try:
+                part.head = os.pread(fd, 4_096, 0)
+                part.packing = packing_of(name, part.head[:8])
+            except OSError:
+                part.problem = "cannot be read"
+            finally:
+                os.close(fd)
+            part.opener = lambda: self._open(path, part)
+            return part
+        finally:
+            opened.close()
+
+    def _problem(self, real: str, facts: os.stat_result) -> str:
+        if not stat.S_ISREG(facts.st_mode):
+            return "not a regular file"
+        if facts.st_nlink > 1:
+            return "has a second hard link, so it may be another file in disguise"
+        if not self._readable.matches(real):
+            return "is a link to a file that belongs to no source"
+        return ""
+
+    def _open(self, path: str, part: Part) -> int:
+        """Open by name and judge what was opened: it may have been replaced since it was listed."""
+        opened = self._roots.open(path)
+        try:
+            if self._problem(opened.real, opened.stat):
+                raise Refused(Code.OUT_OF_BOUNDS, f"{part.name} was replaced by something that may not be read")
+            fd = opened.read_fd()
+        finally:
+            opened.close()
+        facts = os.fstat(fd)
+        part.id, part.size = f"{facts.st_ino:x}", facts.st_size
+        return fd
+
+
+def readable(part: Part) -> Part:
+    """The part, or Failed with the reason why it cannot be read."""
+    if part.problem:
+        raise Failed(f"{part.name} cannot be read: {part.problem}")
+    return part
+
+
+def _short(refusal: Refused) -> str:
+    if refusal.code is Code.OUT_OF_BOUNDS:
+        return "leads out of the sources' folders"
+    return "cannot be opened"
+
+
+def fixed_folder(pattern: str) -> str:
+    """The folder above a glob's first special character: what the source is bound to."""
+    special = next((at for at, char in enumerate(pattern) if char in "*?[{\\"), len(pattern))
+    return pattern[:special].rsplit("/", 1)[0] or "/"
+
+
+def rotation(name: str) -> tuple[str, tuple[str, int]]:
+    """The series that a rotated file belongs to, and its place in it: older ones sort first."""
+    match = _ROTATED.match(name)
+    assert match is not None
+    stem, rank = match.group("stem"), match.group("rank")
+    date = _DATED.search(stem + rank)
+    if date is not None and len(rank) != 2:
+        text = stem + rank
+        return text[: date.start()] + text[date.end() :], (date.group(1).replace("-", ""), 0)
+    if rank and len(rank) <= 5:
+        return stem, ("", -int(rank[1:]))
+    return stem + rank, ("~", 0)  # the live file is the newest

@@ -1,0 +1,334 @@
+"""Reads lines from a place in a source: its end, its start, a time, a cursor; and follows it for a while.
+
+A position is a part's id and an offset, which stay true while files are renamed. All text that leaves is redacted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from interlock.guard.errors import Code, Failed, Refused
+
+from .blocks import Block, Budget, backward
+from .dissect import dissect
+from .parts import Part
+from .safe import LONG_CONTEXT, Safe
+from .searching import RANK
+from .timestamps import TimeReader
+from .windows import Piece, Source, Span, budget_time, pieces, window_of
+
+MAX_CHUNK: Final = 4 << 20  # raw bytes that one answer is chosen from
+POLL: Final = 0.2  # seconds between two looks at a followed source
+
+Position = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Row:
+    """A redacted line and where it starts."""
+
+    part: Part
+    offset: int
+    text: str
+
+
+@dataclass(slots=True)
+class Read:
+    """Lines in order. `older` and `next`: cursors to go on from, in both directions, where there is more."""
+
+    rows: list[Row] = field(default_factory=list)
+    older: Position | None = None
+    next: Position | None = None
+    dropped: int = 0  # lines that a followed source had more than fit
+
+
+def cursor_text(position: Position) -> str:
+    return f"{position[0]}.{position[1]:x}"
+
+
+def cursor_of(text: str) -> Position:
+    """Raises Refused for what is no cursor of ours."""
+    part, _, offset = text.strip().lstrip("@").rpartition(".")
+    if not part or len(text) > 80 or not all(c in "0123456789abcdef" for c in offset) or not offset:
+        raise Refused(Code.INVALID, "this is no cursor", hint="use one from an earlier answer, as it stands there")
+    return part, int(offset, 16)
+
+
+class Reader:
+    """Reads one source for one call."""
+
+    def __init__(self, source: Source, detector: Any, budget: Budget, level: int = 0) -> None:
+        self.source = source
+        self.budget = budget
+        self.safe = Safe(detector, source.name)
+        self._level = level
+
+    # ---------------------------------------------------------------- from a place
+
+    def tail(self, count: int, span: Span, before: Position | None = None) -> Read:
+        """The last `count` lines, or the last before a position."""
+        parts = self._parts()
+        rows: list[Row] = []
+        begun = before is None
+        for part in reversed(parts):
+            if not begun:
+                assert before is not None
+                if part.id != before[0]:
+                    continue
+                begun = True
+            limit = before[1] if before is not None and part.id == before[0] else None
+            rows = self._last_of(part, count - len(rows), span, limit) + rows
+            if len(rows) >= count or self.budget.spent():
+                break
+        if not begun:
+            raise _lost_cursor()
+        read = Read(rows[-count:])
+        if len(rows) >= count and read.rows:
+            read.older = (read.rows[0].part.id, read.rows[0].offset)
+        read.next = self._end(read.rows, parts)
+        return read
+
+    def head(self, count: int, span: Span, start: Position | None = None) -> Read:
+        """The first `count` lines of the window, or from a position on."""
+        parts = self._parts()
+        if start is not None and all(part.id != start[0] for part in parts):
+            raise _lost_cursor()
+        rows: list[Row] = []
+        end: Position | None = None
+        above = b""
+        for piece in pieces(parts, span, self.budget, start=start, size=256 << 10):
+            rows += self._rows(piece.part, piece.block, above)
+            above = piece.block.data[-LONG_CONTEXT:]
+            end = (piece.part.id, piece.block.end)
+            if len(rows) > count:
+                break
+        read = Read(rows[:count])
+        if len(rows) > count:
+            read.next = (rows[count].part.id, rows[count].offset)
+        else:
+            read.next = end or start
+        return read
+
+    def around(self, count: int, time: float | None, place: Position | None) -> Read:
+        """Half of the lines before a time or position, half from it on."""
+        parts = self._parts()
+        if place is None:
+            assert time is not None
+            place = self._place_of(parts, time)
+        if place is None:
+            return self.tail(count, Span())
+        before = self.tail(count // 2, Span(), place) if count > 1 else Read()
+        after = self.head(count - count // 2, Span(), place)
+        return Read(before.rows + after.rows, before.older or before_first(before), after.next)
+
+    def _place_of(self, parts: Sequence[Part], time: float) -> Position | None:
+        """Where the first line at or after a time is; None where there is none."""
+        for part in parts:
+            if part.problem:
+                continue
+            if part.seekable:
+                reader = TimeReader(part.changed or budget_time())
+                found = window_of(part, Span(since=time), reader)
+                for piece in pieces([part], Span(since=time), self.budget, size=64 << 10):
+                    return part.id, piece.block.offset
+                del found
+            else:
+                for piece in pieces([part], Span(since=time), self.budget, size=64 << 10):
+                    return part.id, piece.block.offset
+        return None
+
+    # ---------------------------------------------------------------- following
+
+    def follow(self, seconds: float, count: int, start: Position | None, wait: Callable[[float], bool], progress: Callable[[int], None]) -> Read:
+        """Lines that are written while we wait, at most `count`; more are counted and dropped.
+
+        Goes on over renames (the old file is read to its end, then the new one) and cut files (from the start).
+        """
+        import time
+
+        parts = [part for part in self._parts() if part.seekable and not part.problem]
+        if not parts:
+            raise Failed("this source cannot be followed", hint="read_log with tail shows its end")
+        current = next((p for p in parts if start is not None and p.id == start[0]), parts[-1])
+        offset = start[1] if start is not None and current.id == start[0] else _size(current)
+        read = Read()
+        chunk = 0
+        until = time.monotonic() + seconds
+        while True:
+            ended = wait(POLL) or time.monotonic() >= until
+            size = _size(current)
+            if size < offset:
+                self.budget.note("the file was cut while it was followed: read from its start")
+                offset = 0
+            if size > offset:
+                offset, chunk = self._new_lines(current, offset, read, count, chunk)
+                progress(len(read.rows) + read.dropped)
+            else:
+                newer = self._newer(current)
+                if newer is not None:
+                    self.budget.note("the file was renamed while it was followed: went on with the new one")
+                    current, offset = newer, 0
+                    continue
+            if ended:
+                break
+        read.next = (current.id, offset)
+        return read
+
+    def _new_lines(self, part: Part, offset: int, read: Read, count: int, chunk: int) -> tuple[int, int]:
+        """Whole lines from an offset on; the last one waits for its line end."""
+        limits = Budget(seconds=5, max_bytes=8 << 20)
+        for block in part.blocks(limits, offset, size=256 << 10):
+            if not _ends_line(part, block.end):
+                break
+            chunk += len(block.data)
+            if len(read.rows) < count and chunk < MAX_CHUNK:
+                rows = self._rows(part, block, b"")
+                room = count - len(read.rows)
+                read.rows += rows[:room]
+                read.dropped += len(rows[room:])
+            else:
+                read.dropped += block.data.count(b"\n") + 1
+            offset = block.end
+        self.budget.scanned += limits.scanned
+        return offset, chunk
+
+    def _newer(self, current: Part) -> Part | None:
+        parts = [p for p in self.source.parts(Budget()) if p.seekable and not p.problem and p.series == current.series]
+        if not parts or parts[-1].id == current.id:
+            return None
+        return parts[-1]
+
+    # ---------------------------------------------------------------- pieces
+
+    def _parts(self) -> list[Part]:
+        parts = self.source.parts(self.budget)
+        if not parts:
+            raise Failed("this source has no file or stream at the moment", hint="list_sources shows what there is")
+        if all(part.problem for part in parts):
+            raise Failed(f"nothing of this source can be read: {parts[-1].name} {parts[-1].problem}")
+        return parts
+
+    def _last_of(self, part: Part, count: int, span: Span, limit: int | None) -> list[Row]:
+        if part.problem:
+            self.budget.note(f"{part.name}: {part.problem}")
+            return []
+        rows: deque[Row] = deque()
+        if part.seekable:
+            assert part.opener is not None
+            fd = part.opener()
+            try:
+                end = os.fstat(fd).st_size
+                start = 0
+                if span.bounded:
+                    found = window_of(part, span, TimeReader(part.changed or budget_time()))
+                    start, end = found.start, found.end
+                blocks: deque[Block] = deque()
+                size = lines = 0
+                for block in backward(fd, min(end, limit) if limit is not None else end, self.budget, start=start):
+                    blocks.appendleft(block)
+                    size += len(block.data)
+                    lines += block.data.count(b"\n") + 1
+                    if self._level == 0 and not span.bounded:
+                        if lines >= count + 64 or size > MAX_CHUNK:
+                            break
+                    else:
+                        fresh = self._in(part, block, span)
+                        rows.extendleft(reversed(fresh))
+                        if len(rows) >= count or len(rows) > 100_000:
+                            break
+                if self._level == 0 and not span.bounded:
+                    rows.extend(self._of_blocks(part, list(blocks)))
+            finally:
+                os.close(fd)
+            return list(rows)[-count:]
+        above = b""
+        kept: deque[tuple[Piece, bytes]] = deque()
+        lines = 0
+        for piece in pieces([part], span, self.budget, size=64 << 10):
+            if limit is not None and piece.block.offset >= limit:
+                break
+            kept.append((piece, above))
+            lines += piece.block.data.count(b"\n") + 1
+            above = piece.block.data[-LONG_CONTEXT:]
+            while len(kept) > 1 and (lines - kept[0][0].block.data.count(b"\n") - 1 >= count + 64 and self._level == 0 or len(kept) > 512):
+                lines -= kept.popleft()[0].block.data.count(b"\n") + 1
+        for piece, before in kept:
+            rows.extend(row for row in self._rows(part, piece.block, before) if limit is None or row.offset < limit)
+        return list(rows)[-count:]
+
+    def _in(self, part: Part, block: Block, span: Span) -> list[Row]:
+        reader = TimeReader(part.changed or budget_time())
+        rows = self._rows(part, block, b"")
+        if not span.bounded:
+            return rows
+        kept, inside = [], True
+        for row in rows:
+            value = reader.read(row.text.encode("utf-8", "replace"))
+            inside = inside if value is None else span.holds(value)
+            if inside:
+                kept.append(row)
+        return kept
+
+    def _of_blocks(self, part: Part, blocks: list[Block]) -> list[Row]:
+        """Rows of neighbouring blocks, redacted together."""
+        texts = self.safe.lines(b"\n".join(block.data for block in blocks)) if blocks else []
+        rows, at = [], 0
+        for block in blocks:
+            offset = block.offset
+            lines = block.data.split(b"\n")
+            for line in lines:
+                rows.append(Row(part, offset, texts[at]))
+                offset += len(line) + 1
+                at += 1
+        self.budget.lines += len(rows)
+        return rows
+
+    def _rows(self, part: Part, block: Block, above: bytes) -> list[Row]:
+        texts = self.safe.lines(block.data, above)
+        rows, offset = [], block.offset
+        self.budget.lines += len(texts)
+        for line, text in zip(block.data.split(b"\n"), texts, strict=True):
+            if self._level == 0 or RANK.get(dissect(text).level, 1) >= self._level:
+                rows.append(Row(part, offset, text))
+            offset += len(line) + 1
+        return rows
+
+    def _end(self, rows: list[Row], parts: Sequence[Part]) -> Position | None:
+        """The position behind the last row: where what is written next will stand."""
+        if not rows:
+            live = [part for part in parts if part.seekable and not part.problem]
+            return (live[-1].id, live[-1].size or 0) if live else None
+        part = rows[-1].part
+        return (part.id, part.size) if part.seekable and part.size is not None else None
+
+
+def before_first(read: Read) -> Position | None:
+    return (read.rows[0].part.id, read.rows[0].offset) if read.rows else None
+
+
+def _lost_cursor() -> Refused:
+    return Refused(
+        Code.CONFLICT, "the file that this cursor points into is gone (rotated away or packed)", hint="read by time: around or since"
+    )
+
+
+def _size(part: Part) -> int:
+    assert part.opener is not None
+    try:
+        os.close(part.opener())
+    except Refused:
+        pass  # renamed away at this moment; its size is as last seen
+    return part.size or 0
+
+
+def _ends_line(part: Part, end: int) -> bool:
+    assert part.opener is not None
+    fd = part.opener()
+    try:
+        return end > 0 and os.pread(fd, 1, end - 1) == b"\n"
+    finally:
+        os.close(fd)

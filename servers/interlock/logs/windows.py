@@ -1,0 +1,182 @@
+"""What lies in a time window of a source, as blocks: seeks in plain files, filters streams and untidy files by line.
+
+What comes out is raw; `safe` comes next.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from interlock.guard.errors import Failed, Refused
+
+from .blocks import BLOCK, Block, Budget
+from .parts import Part
+from .seeking import Window, window
+from .timestamps import TimeReader
+
+_SLACK = 2.0  # seconds that neighbouring lines may be out of order in what cannot be probed
+
+
+class Source(Protocol):
+    """A named source of the policy."""
+
+    name: str
+    kind: str
+
+    @property
+    def about(self) -> str: ...
+
+    def parts(self, budget: Budget) -> list[Part]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time window; None is open."""
+
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def bounded(self) -> bool:
+        return self.since is not None or self.until is not None
+
+    def holds(self, value: float) -> bool:
+        return (self.since is None or value >= self.since) and (self.until is None or value <= self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A block of one part, all of whose lines lie in the window."""
+
+    part: Part
+    block: Block
+
+
+def pieces(parts: Sequence[Part], span: Span, budget: Budget, *, start: tuple[str, int] | None = None, size: int = BLOCK) -> Iterator[Piece]:
+    """Blocks in the window, part by part, oldest first. `start`: a part's id and an offset to go on from."""
+    begun = start is None
+    for part in parts:
+        if budget.spent():
+            return
+        offset = 0
+        if not begun:
+            assert start is not None
+            if part.id != start[0]:
+                continue
+            begun, offset = True, start[1]
+        if part.problem:
+            budget.note(f"{part.name}: {part.problem}")
+            continue
+        if part.packing and span.since is not None and part.changed < span.since - 86_400:
+            continue
+        try:
+            yield from _of_part(part, span, budget, offset, size)
+        except Refused as refusal:
+            budget.note(f"{part.name}: {refusal.message}")
+        except Failed as problem:
+            budget.note(f"{part.name}: {problem.message}")
+        except OSError as error:
+            budget.note(f"{part.name}: cannot be read ({os.strerror(error.errno or 0)})")
+
+
+def window_of(part: Part, span: Span, reader: TimeReader) -> Window:
+    """The bytes of a plain file to read for a window."""
+    assert part.opener is not None
+    fd = part.opener()
+    try:
+        return window(fd, os.fstat(fd).st_size, reader, span.since, span.until)
+    finally:
+        os.close(fd)
+
+
+def _of_part(part: Part, span: Span, budget: Budget, offset: int, size: int) -> Iterator[Piece]:
+    reader = TimeReader(part.changed or budget_time())
+    if not span.bounded:
+        for block in part.blocks(budget, offset, size=size):
+            yield Piece(part, block)
+        return
+    if not part.seekable:
+        for block in _filtered(part.blocks(budget, offset, size=size), span, reader, trust=True):
+            yield Piece(part, block)
+        return
+    found = window_of(part, span, reader)
+    if found.note:
+        budget.note(f"{part.name}: {found.note}")
+    for begin, end, sure in (
+        (found.start, found.sure_start, False),
+        (found.sure_start, found.sure_end, True),
+        (found.sure_end, found.end, False),
+    ):
+        begin = max(begin, offset)
+        if begin >= end:
+            continue
+        blocks = part.blocks(budget, begin, end, size=size)
+        for block in blocks if sure else _filtered(blocks, span, reader, trust=False):
+            yield Piece(part, block)
+
+
+def budget_time() -> float:
+    import time
+
+    return time.time()
+
+
+def _filtered(blocks: Iterator[Block], span: Span, reader: TimeReader, *, trust: bool) -> Iterator[Block]:
+    """Only lines in the window; lines without a time go with the one above them.
+
+    `trust`: a block whose first and last times lie well inside (or outside) is taken (or left) whole, and
+    reading ends once a whole block lies behind the window.
+    """
+    inside = True
+    for block in blocks:
+        if trust:
+            first, last = _edges(block.data, reader)
+            if first is not None and last is not None:
+                low, high = min(first, last), max(first, last)
+                if span.until is not None and low > span.until + _SLACK:
+                    return
+                if span.since is not None and high < span.since - _SLACK:
+                    inside = False
+                    continue
+                if span.holds(low - _SLACK) and span.holds(high + _SLACK):
+                    inside = True
+                    yield block
+                    continue
+        offset = start = block.offset
+        kept: list[bytes] = []
+        for line in block.data.split(b"\n"):
+            value = reader.read(line)
+            now_inside = inside if value is None else span.holds(value)
+            if now_inside and not kept:
+                start = offset
+            if not now_inside and kept:
+                yield Block(start, b"\n".join(kept), offset)
+                kept = []
+            inside = now_inside
+            if inside:
+                kept.append(line)
+            offset += len(line) + 1
+        if kept:
+            yield Block(start, b"\n".join(kept), block.end)
+
+
+def _edges(data: bytes, reader: TimeReader) -> tuple[float | None, float | None]:
+    first = last = None
+    at = 0
+    for _ in range(20):
+        end = data.find(b"\n", at)
+        first = reader.read(data[at : end if end >= 0 else None])
+        if first is not None or end < 0:
+            break
+        at = end + 1
+    stop = len(data)
+    for _ in range(20):
+        begin = data.rfind(b"\n", 0, stop)
+        last = reader.read(data[begin + 1 : stop])
+        if last is not None or begin < 0:
+            break
+        stop = begin
+    return first, last
