@@ -227,7 +227,7 @@ class Approvals:
         """End one request that nobody may answer or use any more. No effect on one that has ended."""
         with self._state.tx() as db:
             db.execute(
-                f"UPDATE pending SET status = 'void', ended_why = ?, raw = '{{}}', ended = ? WHERE id = ? AND {_IS_OPEN}",
+                f"UPDATE pending SET status='void', ended_why = ?, raw = '{{}}', ended = ? WHERE {_IS_OPEN} AND id = ?",
                 (why, self._state.now(), id),
             )
 

@@ -130,7 +130,7 @@ class Halt:
             for id in [id for id in self._noted if id in released and id not in ids]:
                 del self._noted[id]
             kept = [order for id, order in self._noted.items() if id not in ids]
-            self._note([order for order in found if order.id and order.id not in noted])
+            self._note([order for order in (*found, *kept) if order.id and order.id not in noted])
         except (Broken, ValueError, KeyError, TypeError):
             # The state refuses every call by itself; what is known stays in force.
             kept = [order for id, order in self._noted.items() if id not in {order.id for order in found}]
@@ -187,6 +187,8 @@ class Halt:
 
     def release(self, person: Person, state: State, ids: Sequence[str] = ()) -> list[Order]:
         """Release these halts of this home, or all: a signed statement first, then the file. See `resume_all`."""
+        if self._keys is not None and not self._keys.verify_person(b"resume", person.sign(b"resume")):
+            raise Broken("servers would not accept this key: it is not the person's that they know")
         released = [order for order in self.orders() if not ids or order.id in ids]
         names = [order.id for order in released if order.id]
         with self._writing():

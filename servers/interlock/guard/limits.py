@@ -295,12 +295,15 @@ def _check_repeats(
             f"the same change of {one_line(resource)} {len(same)} times in {_span(rate.per)}",
             same[-rate.max] + rate.per, now, more="once more will not help: read what it did, or tell a person",
         )  # fmt: skip
-    steps = [*(row[1] for row in rows), effect]
+    turns: list[tuple[float, bytes]] = []  # doing the same once more in between is no way around
+    for at, made in rows:
+        turns[-1:] = [(at, made)] if turns and turns[-1][1] == made else [*turns[-1:], (at, made)]
+    steps = [*(made for _, made in turns), effect]
     run = _alternating(steps)
     if run > max(rate.max, 2):
         raise _reached(
             f"{one_line(resource)} goes back and forth between two states",
-            rows[1 - run][0] + rate.per, now, more="two goals pull at it: tell a person instead of changing it",
+            turns[1 - run][0] + rate.per, now, more="two goals pull at it: tell a person instead of changing it",
         )  # fmt: skip
 
 
