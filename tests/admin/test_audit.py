@@ -20,6 +20,7 @@ from recording import fields
 
 from interlock.admin.main import main
 from interlock.admin.report import Day, day_bounds, to_html, to_markdown
+from interlock.guard.changes import Changes
 from interlock.guard.keys import Keys, create_keys
 from interlock.guard.records import Records
 from interlock.guard.state import State
@@ -70,6 +71,16 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return code, shown.out + shown.err
 
     return command
+
+
+def put_change(state: State, id: str, status: str) -> None:
+    with state.tx() as db:
+        db.execute(
+            "INSERT INTO changes (id, server, tool, agent, user, session, client, at, actions, undo, lost, status,"
+            " asked, pid, pid_start, resources)"
+            " VALUES (?,'files','write_file','a','u','s','',0,'[]',0,'',?,0,0,0,'[]')",
+            (id, status),
+        )
 
 
 def no_terminal_tricks(text: str) -> bool:
@@ -160,6 +171,35 @@ def test_report_of_a_day(records: Records, run: Run) -> None:
     assert no_terminal_tricks(text)
     assert "No agent made a call." in run("report", "2001-01-01")[1]
     assert run("report", "yesterday")[0] == 1
+
+
+def test_a_person_settles_what_was_cut_off(records: Records, run: Run, tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    put_change(state, "files-0000003", "unknown")
+    with state.tx() as db:
+        db.execute("INSERT INTO blocked VALUES ('/srv/x', 'files-0000003')")
+    assert "interlock audit repair files-0000003" in run("show", "files-0000003")[1]
+
+    code, text = run("repair", "files-0000003", "--as", "done")
+    assert code == 0 and "settled as done" in text
+    assert Changes(state).blocked("/srv/x") is None
+    shown = run("show", "files-0000003")[1]
+    assert "interlock undo files-0000003" in shown and "settled" in shown
+    code, text = run("repair", "files-0000003")
+    assert code == 1 and "it is done" in text
+    assert "settled" in run("tail")[1] and run("verify")[0] == 0
+    state.close()
+
+
+def test_show_says_when_a_snapshot_is_gone(records: Records, run: Run, tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    put_change(state, "files-0000003", "done")
+    with state.tx() as db:
+        db.execute("INSERT INTO slots (change, agent, at, size, status) VALUES ('files-0000003','a',0,0,'expired')")
+    records.append({"stage": "done", "tool": "snapshots.expire", "snapshots": ["files-0000003"]})
+    shown = run("show", "files-0000003")[1]
+    assert "not any more: its snapshot has expired" in shown and shown.startswith("files-0000003  write_file  done")
+    state.close()
 
 
 class _Page(HTMLParser):

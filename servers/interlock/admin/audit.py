@@ -33,7 +33,7 @@ __all__ = ["add_parser", "story"]
 JsonRecord = dict[str, Any]
 _PLAIN: Final = frozenset(
     {"seq", "time", "stage", "call", "session", "server", "tool", "consent", "undo_class", "duration_ms", "result"}
-    | {"before", "after", "prev", "hash", "chain", "signature", "saw"}
+    | {"before", "after", "prev", "hash", "chain", "signature", "saw", "by", "settled", "snapshots", "outcome"}
 )  # the guard's own words, numbers and digests
 _COLUMNS: Final = ("time", "id", "agent", "tool", "what", "outcome", "why")
 _CSV: Final = (
@@ -84,7 +84,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     export.add_argument("--out", type=Path, metavar="FILE")
     export.set_defaults(run=_export)
 
-    repair = actions.add_parser("repair", help="settle what verify found, by a signed statement; deletes nothing")
+    repair = actions.add_parser("repair", help="settle damaged records or unknown outcomes, by a signed statement")
+    repair.add_argument("ids", nargs="*", metavar="ID", help="changes cut off in flight that you have looked at")
+    repair.add_argument("--as", dest="outcome", choices=("done", "failed"), help="what you found: it happened, or not")
     repair.add_argument("--json", action="store_true")
     repair.set_defaults(run=_repair)
 
@@ -254,9 +256,12 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _repair(arguments: argparse.Namespace) -> int:
+    """Without ids: sets damaged chains aside, deletes nothing. With ids: frees what unknown changes block."""
     from interlock.guard import audit
     from interlock.guard.records import Records
 
+    if arguments.ids:
+        return _settle(arguments)
     with open_home() as opened:
         who = person()
         done = audit.repair(opened.path, opened.state, opened.keys, who)
@@ -275,6 +280,35 @@ def _repair(arguments: argparse.Namespace) -> int:
             if done
             else "nothing to repair: the records are sound"
         )
+    return 0
+
+
+def _settle(arguments: argparse.Namespace) -> int:
+    from interlock.guard.model import Outcome
+    from interlock.guard.records import Records
+    from interlock.guard.statements import sign_and_store
+
+    with open_home() as opened:
+        for id in arguments.ids:
+            change = opened.changes.get(id)
+            if change is None or change.status != "unknown":
+                state = "no change of that id" if change is None else f"it is {change.status}"
+                raise Refused(
+                    Code.INVALID,
+                    f"{one_line(id, 60)} has no unknown outcome: {state}",
+                    hint="interlock status lists what was cut off in flight",
+                )
+        who = person()
+        outcome = Outcome(arguments.outcome or "unknown")
+        records = Records(opened.path, opened.state, opened.keys, "interlock", _detector(opened))
+        records.append(
+            {"stage": "settled", "by": who.by, "settled": arguments.ids, "outcome": outcome.value}, durable=True
+        )
+        records.close()
+        for id in arguments.ids:
+            sign_and_store(who, opened.state, "repair", change=id, outcome=outcome.value)
+            opened.changes.acknowledge(id, who.by, outcome)
+            say(f"{id}: settled as {outcome.value} by {who.by}; its resources are free again")
     return 0
 
 

@@ -44,8 +44,9 @@ def facts(records: Sequence[Mapping[str, Any]], change: Change | None) -> list[F
 
 
 def _facts(records: Sequence[Mapping[str, Any]], change: Change | None) -> Iterator[Fact]:
-    last = records[-1] if records else {}
-    full = _richest(records)
+    own = [record for record in records if record.get("call")]  # the others tell of its snapshot or its settling
+    last = own[-1] if own else {}
+    full = _richest(own)
     stage = change.status if change is not None else str(last.get("stage", ""))
     name = str(full.get("call") or (change.id if change else ""))
     tool = str(full.get("tool") or (change.tool if change else ""))
@@ -70,10 +71,9 @@ def _facts(records: Sequence[Mapping[str, Any]], change: Change | None) -> Itera
 
 def _richest(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The last record that tells of arguments and decision: settling writes a shorter one."""
-    for record in reversed(records):
-        if record.get("decision") or record.get("arguments"):
-            return record
-    return {} if not records else records[-1]
+    telling = [record for record in records if record.get("decision") or record.get("arguments")] or records
+    last: Mapping[str, Any] = telling[-1] if telling else {}
+    return last
 
 
 def _when(full: Mapping[str, Any], last: Mapping[str, Any]) -> str:
@@ -145,6 +145,9 @@ def _undo(record: Mapping[str, Any], change: Change | None) -> Iterator[Fact]:
     kind = f"{change.undo.name.lower()} undo"
     if change.undone_by:
         yield Fact("undone", f"by {change.undone_by} (interlock undo {change.undone_by} does it again)", "undone")
+    elif change.status == "done" and change.snapshot in ("expired", "purged"):
+        how = "has expired" if change.snapshot == "expired" else "was purged by a person"
+        yield Fact("undo", f"not any more: its snapshot {how}", "failed")
     elif change.status == "done" and change.undo is not UndoClass.NONE:
         yield Fact("undo", f"interlock undo {change.id}  ({kind})")
     elif change.status == "done":
@@ -152,7 +155,8 @@ def _undo(record: Mapping[str, Any], change: Change | None) -> Iterator[Fact]:
     elif change.status == "failed":
         yield Fact("undo", "not needed: the world is as before")
     elif change.status == "unknown":
-        settled = f"settled by {change.settled_by}" if change.settled_by else "its resources are blocked until settled"
+        settle = f"its resources are blocked until you settle it: interlock audit repair {change.id}"
+        settled = f"settled by {change.settled_by}" if change.settled_by else settle
         yield Fact("undo", f"cut off in flight: look at the resources first; {settled}", "unknown")
     yield Fact("stays lost", change.lost)
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "Query", "Report", "mark_damaged", "read_all", "records_of", "repair", "search", "tail", "verify"]
 
 JsonRecord = dict[str, Any]
-_OWN = frozenset({"checkpoint", "opened", "reconciled", "repaired"})  # stages that are the chain's own, not a call's
+_OWN = frozenset(
+    {"checkpoint", "opened", "reconciled", "repaired", "settled"}
+)  # stages that are the chain's own, not a call's
 
 
 def read_all(home: Path, since: str = "", until: str = "") -> Iterator[JsonRecord]:
@@ -71,16 +73,25 @@ def tail(home: Path, count: int, wanted: Callable[[JsonRecord], bool] = bool) ->
 
 
 def records_of(home: Path, call: str) -> list[JsonRecord]:
-    """The records of one call (or change, or refusal), in their order. Searches bytes, so it is quick."""
-    wanted = f'"call":{json.dumps(call)}'.encode()
+    """The records of one call (or change, or refusal), in their order; also that its snapshot expired or was settled.
+
+    Searches bytes, so it is quick.
+    """
+    wanted = json.dumps(call).encode()
     found = []
     for chain, path in _parts(home):
         data = path.read_bytes()
         if wanted not in data:
             continue
         records = (_parse(line) for line in data.splitlines() if wanted in line)
-        found += [{**record, "chain": chain} for record in records if record is not None and record.get("call") == call]
+        found += [{**record, "chain": chain} for record in records if record is not None and _is_about(record, call)]
     return sorted(found, key=lambda record: (str(record.get("time", "")), int(record.get("seq", 0))))
+
+
+def _is_about(record: JsonRecord, call: str) -> bool:
+    return (
+        record.get("call") == call or call in (record.get("snapshots") or ()) or call in (record.get("settled") or ())
+    )
 
 
 @dataclass(frozen=True, slots=True)

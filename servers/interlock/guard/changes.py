@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = (
     "id, server, tool, agent, user, session, client, at, actions, undo, lost, status, undoes, undone_by, asked,"
-    " pid, pid_start, boot, before, after, resources, reason, coalesce(ended, 0), settled_by"
+    " pid, pid_start, boot, before, after, resources, reason, coalesce(ended, 0), settled_by,"
+    " coalesce((SELECT s.status FROM slots s WHERE s.change = changes.id), '')"
 )
 
 
@@ -60,6 +61,7 @@ class Change:
     reason: str  # what the agent said
     ended: float  # 0 while it runs
     settled_by: str  # the person who settled an unknown one
+    snapshot: str  # open | held | expired | purged; empty where there is none
 
 
 class Changes:
@@ -196,12 +198,12 @@ def _cut_off(row: Any) -> bool:
     """Its process is gone, and so is whoever was settling it (or that is us)."""
     if alive(row[15], row[16], row[17]):
         return False
-    settler, start, booted = row[24:27]
+    settler, start, booted = row[25:28]
     return not settler or (settler, start, booted) == myself() or not alive(settler, start, booted)
 
 
 def _change(row: Any) -> Change:
-    values = list(row[:24])
+    values = list(row[:25])
     values[8] = tuple(json.loads(values[8]))
     values[9] = UndoClass(values[9])
     values[14] = bool(values[14])

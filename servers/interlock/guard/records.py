@@ -143,7 +143,7 @@ class Records:
             if self._folder < 0:
                 folder = chains.folder_of(self._home)
                 folder.mkdir(mode=0o700, exist_ok=True)
-                self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
             self._news += reconcile(self._folder, self._state)
         except OSError as error:
             raise _broken(error, "the audit folder cannot be used") from error
