@@ -12,27 +12,28 @@ if TYPE_CHECKING:
     from .page import Page
 
 REACH: Final = 1 << 16  # how far from `kind: Secret` its data may stand
+_STEPS: Final = 4000  # braces that are counted on the way to the object's ends
 _KIND: Final = "kubernetes-secret"
 
 
 def kubernetes_secret(page: Page, end: int) -> None:
     """`kind: Secret`: every value under data and stringData goes, whatever it looks like."""
     data = page.data
-    line_at = data.rfind(b"\n", max(0, end - 200), end) + 1
-    line_at = max(line_at, end - 200, 0)
+    line_at = max(data.rfind(b"\n", max(0, end - 200), end - 1) + 1, end - 200, 0)
     head = data[line_at:end]
-    if re.search(rb"kind[\"'\\]", head) or b"{" in head:
-        _json_secret(page, end)
-    else:
-        _yaml_secret(page, line_at, head)
+    quoted = re.search(rb"kind(\\*[\"'])", head)
+    style = quoted.group(1) if quoted else b"{" if b"{" in head else b""
+    if end <= page.secrets.get(style, 0):
+        return  # within a Secret that was done
+    page.secrets[style] = _json_secret(page, end) if style else _yaml_secret(page, line_at, head)
 
 
 _BRACE: Final = re.compile(rb"[{}]")
 
 
-def _json_secret(page: Page, end: int) -> None:
+def _json_secret(page: Page, end: int) -> int:
     data = page.data
-    depth, opened = 0, -1
+    depth, opened, steps = 0, -1, 0
     at = end
     low = max(0, end - REACH)
     while True:
@@ -47,25 +48,26 @@ def _json_secret(page: Page, end: int) -> None:
         else:
             opened = at
             break
-        page.spent += 1
-        if page.spent > page.allowed:
+        steps += 1
+        if steps > _STEPS:
             break
     begin = opened if opened >= 0 else low
     depth, stop = 0, min(len(data), end + REACH)
     for match in _BRACE.finditer(data, end, stop):
         depth += 1 if match.group() == b"{" else -1
-        page.spent += 1
-        if depth < 0 or page.spent > page.allowed:
+        steps += 1
+        if depth < 0 or steps > _STEPS:
             stop = match.end()
             break
     for held in re.finditer(rb"(\\*[\"'])(?:data|stringData)\1\s*:\s*\{", data[begin:stop]):
-        _json_pairs(page, begin + held.end(), stop, held.group(1))
+        _json_pairs(page, begin + held.end(), stop)
+    return stop
 
 
 _PAIR: Final = re.compile(rb"\s*,?\s*(\\*[\"'])([\w.-]{1,253})\1\s*:\s*(\\*[\"'])")
 
 
-def _json_pairs(page: Page, at: int, stop: int, quote: bytes) -> None:
+def _json_pairs(page: Page, at: int, stop: int) -> None:
     data = page.data
     while (pair := _PAIR.match(data, at, stop)) is not None:
         mark, start = pair.group(3), pair.end()
@@ -75,7 +77,8 @@ def _json_pairs(page: Page, at: int, stop: int, quote: bytes) -> None:
             if finish < 0:
                 finish = stop
                 break
-            if (len(data[start:finish]) - len(data[start:finish].rstrip(b"\\"))) % 2 and len(mark) == 1:
+            slashes = data[max(start, finish - 64) : finish]
+            if (len(slashes) - len(slashes.rstrip(b"\\"))) % 2 and len(mark) == 1:
                 finish += 1
                 continue
             break
@@ -87,7 +90,7 @@ def _json_pairs(page: Page, at: int, stop: int, quote: bytes) -> None:
 _YAML_PAIR: Final = re.compile(rb"([ \t]*)([\w.\"'-]{1,255})[ \t]*:(?:[ \t]+(.*?))?[ \t\r]*$", re.DOTALL)
 
 
-def _yaml_secret(page: Page, line_at: int, head: bytes) -> None:
+def _yaml_secret(page: Page, line_at: int, head: bytes) -> int:
     data = page.data
     diff = head[:1] in b"+-" and head[:2] != b"- " or False
     skip = 1 if diff or (head[:1] == b" " and len(head) - len(head.lstrip()) % 2 and _is_diff(data, line_at)) else 0
@@ -138,6 +141,7 @@ def _yaml_secret(page: Page, line_at: int, head: bytes) -> None:
             value_at, value = value_at + 1, value[1:-1]
         if value and value not in (b"null", b"~", b"{}", b'""'):
             page.add(value_at, value_at + len(value), _KIND)
+    return lines[-1][1] if lines else line_at
 
 
 def _is_diff(data: bytes, at: int) -> bool:
@@ -195,6 +199,7 @@ def described(page: Page, end: int) -> None:
         page.add(start, start + len(value), kind)
 
 
+_TABLE: Final = 1 << 14  # bytes of rows under one header
 _CELLS: Final = re.compile(rb"[^ \t|]+(?: [^ \t|]+)*")
 
 
@@ -205,16 +210,16 @@ def table(page: Page, end: int) -> None:
     line_end = data.find(b"\n", end - 1, end + 400)
     if line_end < 0:
         return
+    if line_at < page.table:
+        return
     header = data[line_at:line_end].rstrip(b"\r")
     separator = b"," if b"," in header and b"  " not in header and b"|" not in header else b"\t" if b"\t" in header else b""
-    rows = _rows(data, line_end + 1)
-    if not separator and not rows:
-        return
     if separator:
         names = [cell.strip(b" \"'") for cell in header.split(separator)]
         forces = [classify(name) if re.fullmatch(rb"[\w .-]{2,40}", name) else (BENIGN, "") for name in names]
         if len(names) < 2 or not all(re.fullmatch(rb"[\w .-]{1,40}", name) for name in names):
             return
+        rows = _rows(page, line_end + 1)
         for start, stop in rows:
             cells = data[start:stop].split(separator)
             if len(cells) != len(names):
@@ -228,8 +233,9 @@ def table(page: Page, end: int) -> None:
                 at += len(cell) + 1
         return
     cells = list(_CELLS.finditer(header))
-    if len(cells) < 2:
+    if len(cells) < 2 or not all(re.fullmatch(rb"[\w .()%/#-]{1,40}", cell.group()) for cell in cells):
         return
+    rows = _rows(page, line_end + 1)
     columns = [(one.start(), cells[n + 1].start() if n + 1 < len(cells) else 1 << 20, classify(one.group().replace(b" ", b"_"))) for n, one in enumerate(cells)]
     for start, stop in rows:
         text = data[start:stop]
@@ -245,13 +251,15 @@ def table(page: Page, end: int) -> None:
                         page.add(start + one.start(), start + one.end(), kind)
 
 
-def _rows(data: bytes, at: int) -> list[tuple[int, int]]:
+def _rows(page: Page, at: int) -> list[tuple[int, int]]:
+    data, first = page.data, at
     rows: list[tuple[int, int]] = []
-    while at < len(data) and len(rows) < 100:
+    while at < len(data) and len(rows) < 100 and at - first < _TABLE:
         stop = data.find(b"\n", at, at + 1000)
         stop = min(len(data), at + 1000) if stop < 0 else stop
         if not data[at:stop].strip():
             break
         rows.append((at, stop))
         at = stop + 1
+    page.table = at
     return rows

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEPTH: Final = 2
 _LONGEST: Final = 1 << 16
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
-_CONTINUED: Final = re.compile(rb"(?:\r?\n|\\n)[ \t]*[\"']?(?=[A-Za-z0-9+/=]{2})")
+_CONTINUED: Final = re.compile(rb"(?:\r?\n|\\n)[ \t]{0,40}[\"']?(?=[A-Za-z0-9+/]{2,100}={0,2}[\"']?[ \t,]{0,4}(?:[\r\n\\]|$))")
 _BASE64: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"+/_-" else 32 for c in range(256))
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t\r\n"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from .names import BENIGN, HUMAN, STRONG, classify
+from .names import BENIGN, HUMAN, STRONG, WEAK, classify
 from .values import is_secret, looks_random
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ _QUOTED: Final = {
 }
 _BARE: Final = re.compile(rb"(?:[^\s\"'`<>\\]|\\(?![nrtu\"'\\]))+")
 _LINE: Final = re.compile(rb"[^\r\n]+")
-_STOP: Final = re.compile(rb"[,;](?=$|\s|[\w.-]+[=:])|&(?=[\w.%-]+=|amp;)|[)\]}]+[,;.]?$|[,;.]+$|\|")
-_COMMENT: Final = re.compile(rb"\s+(?:#|//|--\s|;).*$")
+_STOP: Final = re.compile(rb"[,;](?=$|\s|[\w.-]{1,40}[=:])|&(?=[\w.%-]{1,60}=|amp;)|[)\]}](?=[,;.:]|$)|[,;.]$")
+_COMMENTS: Final = (b" #", b"\t#", b" //", b" -- ", b" ;")
 _LINE_START: Final = re.compile(
     rb"[\s+>-]*(?:- )?(?:(?:export|set|setx|env|ENV|ARG|declare|readonly|local|-e|--env|var|let|const) +)*[\"']?$"
 )
-_SCALAR: Final = re.compile(rb"(?:true|false|null|None|nil|[-+]?[\d.]+)\b[,;]?\s*$")
+_USER: Final = re.compile(rb"[\w.+-]{0,80}:([^@\s/]{2,200})@")
 
 
 def keyed(page: Page, end: int) -> None:
@@ -49,11 +49,19 @@ def keyed(page: Page, end: int) -> None:
     if not bare or bare[-1] not in b"=:>":
         bare = head.rstrip(b"\"'\\ \t`")
     name_end = bare.rstrip(_TO_NAME)
-    name = name_end.translate(_NAME_BYTES).rpartition(b" ")[2]
+    flat = name_end.translate(_NAME_BYTES)
+    name = flat.rpartition(b" ")[2]
     force, kind = classify(name)
-    if force == BENIGN:
-        return
+    if force <= WEAK:
+        if name.isdigit() or name[-3:].lower() == b"key":  # "Unseal Key 1", "API key"
+            force, kind = classify(b"_".join(flat.split()[-3:]))
+        if force == BENIGN:
+            return
     separator = bare[len(name_end) :]
+    if name.startswith(b"//"):
+        return  # scheme://name:password@: the URL's own rule
+    if separator == b":" and b"arn:" in name_end[-100:].rpartition(b" ")[2]:
+        return
     take(page, start, force, kind, head, len(name_end) - len(name), separator)
 
 
@@ -74,11 +82,14 @@ def take(
         line_at = head.rfind(b"\n", 0, name_at) + 1
         if (line_at or len(head) < _BACK) and not loose and _LINE_START.match(head, line_at, name_at):
             value, end = _whole_line(page, start, value, end, separator)
-        if (stop := _STOP.search(value)) and not (stop.group() == b"|"):
-            if value[stop.start() : stop.start() + 1] not in b")]}" or _unbalanced(value):
+        for stop in _STOP.finditer(value):
+            if stop.group() not in b")]}" or _unbalanced(value[: stop.end()]):
                 value = value[: stop.start()]
                 end = start + len(value)
-    if is_secret(value, force, quoted):
+                break
+    if kind == "dsn" and (inner := _USER.match(value)):
+        page.add(start + inner.start(1), start + inner.end(1), "url-password")
+    elif is_secret(value, force, quoted):
         page.add(start, end, kind, closed, not quoted and value.isdigit() and bool(re.match(rb"[\"']|\s*=\s", head[name_at:].translate(None, b"\\").lstrip(b"_-./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"))))
 
 
@@ -117,7 +128,11 @@ def _whole_line(page: Page, start: int, value: bytes, end: int, separator: bytes
     """A line that is nothing but `name: value`: the value may hold spaces, quotes and the like."""
     match = _LINE.match(page.data, start, min(len(page.data), start + 4096))
     line = match.group() if match else value
-    line = _COMMENT.sub(b"", line).rstrip()
+    for mark in _COMMENTS:
+        line = line.partition(mark)[0]
+    line = line.rstrip()
+    if separator[-1:] == b"=" and value[:1] not in b"([{":
+        return value, end  # a shell's assignment, or one of several: it ends at the space
     if len(line) <= len(value) or b" " not in line and len(line) == len(value):
         return value, end
     rest = line[len(value) :]
@@ -151,7 +166,9 @@ def next_line(page: Page, end: int) -> None:
     head = data[line_at:start]
     line = _LINE.match(data, start, start + 4096)
     text = line.group() if line else b""
-    if re.match(rb"[\w.\"'-]+\s*[:=](?:\s|$)", text) or head.strip(b" \t+\"'"):
+    if len(head) - len(head.lstrip(b" \t+-")) <= indent:
+        return
+    if re.match(rb"[\w.\"'-]{1,80}\s{0,8}:?=?[:=](?:\s|$)", text) or head.strip(b" \t+\"'"):
         return
     take(page, start, force, kind, b" " + head, 0, b":", loose=True)
 
@@ -291,6 +308,8 @@ def said(page: Page, end: int) -> None:
     force, kind = classify(name)
     match = _CREDENTIAL.match(data, start, start + 4096)
     value = match.group().rstrip(b".,") if match else b""
+    if b"=" in value.rstrip(b"=") or b"-----" in head[-20:] or name.count(b"/") or before.endswith((b"/", b"-----")):
+        return
     if force == BENIGN or not looks_random(value, 16) or not is_secret(value, STRONG, False):
         return
     if len(value) >= 20 or force >= STRONG:

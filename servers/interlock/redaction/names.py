@@ -93,6 +93,12 @@ def _classify(name: bytes) -> tuple[int, str]:
         words.pop()
     if not words or _ANYWHERE & set(words):
         return BENIGN, ""
+    force, kind = _judge(words)
+    # in a path (`registry/team/auth-proxy:`) or an annotation's domain only a full name counts
+    return (BENIGN, "") if force == WEAK and b"/" in name else (force, kind)
+
+
+def _judge(words: list[bytes]) -> tuple[int, str]:
     last = words[-1]
     before = words[-2] if len(words) > 1 else b""
     if last in _HUMAN or _JOINED.match(last):
@@ -125,4 +131,6 @@ def _kind(word: bytes) -> str:
             return kind
     if word in (b"auth", b"authorization"):
         return "authorization"
+    if word == b"dsn":
+        return "dsn"
     return "token" if word in (b"jwt", b"pat", b"bearer") else "secret"

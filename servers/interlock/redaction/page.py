@@ -14,8 +14,10 @@ class Page:
         self.pem_done = 0
         self.decoded = 0  # base64 runs before this place were decoded already
         self.unquoted = 0  # and percent-encoded text
-        self.spent = 0  # steps taken by what looks far, so that hostile text cannot make it look for ever
-        self.allowed = 10_000 + len(data) // 8
+        self.secrets: dict[bytes, int] = {}  # Kubernetes Secrets up to here were done, by how their keys are quoted
+        self.table = 0  # rows up to here belong to a table that was done
+        self.begun = -1  # where the last private key's block begins
+        self.pem_end = (0, 0, -1)  # looked for an END from, to; found at
         self.covered = 0  # everything before is inside what was found
 
     def add(self, start: int, end: int, kind: str, closed: bool = True, quote: bool = False) -> None:
@@ -23,3 +25,16 @@ class Page:
             self.found.append(Found(start, end, kind, not closed and end == len(self.data), quote))
             if end > self.covered:
                 self.covered = end
+
+    def next_pem_end(self, start: int, limit: int) -> int:
+        """The next `-----END` in [start, limit), or -1. Remembered: hostile text asks often."""
+        low, high, at = self.pem_end
+        if low <= start and (start <= at < limit or (at < 0 and limit <= high)):
+            return at
+        if low <= start < high and at < 0:
+            at = self.data.find(b"-----END", max(start, high - 8), limit)
+        else:
+            at = self.data.find(b"-----END", start, limit)
+            low = start
+        self.pem_end = (low, limit, at)
+        return at

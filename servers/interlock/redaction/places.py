@@ -129,10 +129,11 @@ def pem(page: Page, end: int) -> None:
     if data.startswith(_PEM_END, begun):
         _pem_tail(page, begun)
         return
+    page.begun = begun
     after = data.find(b"-----", end, end + 40)
     body = after + 5 if after >= 0 else end
     limit = min(len(data), body + _PEM_REACH)
-    stop = data.find(_PEM_END, body, limit)
+    stop = page.next_pem_end(body, limit)
     again = data.find(b"-----BEGIN", body, limit if stop < 0 else stop)
     if stop < 0 or again >= 0:
         stop = _pem_cut(data, body, limit if again < 0 else again)
@@ -172,8 +173,8 @@ def _pem_cut(data: bytes, at: int, limit: int) -> int:
 def _pem_tail(page: Page, begun: int) -> None:
     """END without BEGIN: the lines of base64 above it."""
     data = page.data
-    if page.pem_done and data.find(b"-----BEGIN", max(0, begun - _PEM_REACH), begun) >= 0 and page.pem_done >= begun - 4:
-        return
+    if page.begun >= begun - _PEM_REACH and page.pem_done >= begun - 8:
+        return  # of a block that was done
     low = max(0, begun - _PEM_REACH)
     at = first = begun
     if data[max(0, begun - 2) : begun] == b"\\n":

@@ -25,7 +25,7 @@ _HEX: Final = re.compile(rb"[0-9a-fA-F]+")
 _REFERENCE: Final = re.compile(
     rb"(?:"
     rb"\$\{.*|\{\{.*|\{%.*|<%.*|\$\(.*|`.*|%\(?[A-Za-z_][\w.]*\)?[%s]?|%[sdvq]|\$\$?[A-Za-z_][\w.:]*|\$env:\w+|#\{.*|@@?\w+@?@?|__\w+__|<[^<>]*>?|\[[A-Za-z _-]*\]|\{[A-Za-z_][\w.]*\}|:[a-z_]+|\?|\$\d+"
-    rb"|[*\xe2\x80\xa2xX.#_?-]{3,}|(?:[xX]{3,}[-_]?)+|[*x]{2,}\w{0,4}|\w{0,4}\*{3,}\w{0,4}|\W+"
+    rb"|[*\xe2\x80\xa2xX.#_?-]{3,}|[xX]{3,}(?:[-_][xX]{3,})*+|[*x]{2,}\w{0,4}|\w{0,4}\*{3,}\w{0,4}|\W+"
     rb"|(?:vault|vaultsecret|op|ssm|secretsmanager|awssm|gcpsm|azkv|keyvault|kms|sops|env|file|ref\+\w+|secretref|secret|conjur|bws|doppler|cmd|exec|akv|gsm|keyring|pass):[^\s]*"
     rb"|arn:aws[\w-]*:.*|projects/[^/]+/secrets/.*|@Microsoft\.KeyVault.*|ENC\[.*|AQICA.*|\{cipher\}.*|vault:v\d:.*|!\w+ .*|\(\(.*\)\)?|data\.\w+\..*|var\.\w+.*|local\.\w+.*|module\.\w+.*"
     rb")",
@@ -45,7 +45,7 @@ _WORDS: Final = frozenset(
     inherit managed system local remote internal static dynamic rotate always never once daily weekly immutable opaque""".split()
 )
 _PLACEHOLDER_TEXT: Final = re.compile(
-    rb"(?i)(?:[<\[{(]?(?:your|my|the|enter|insert|put|add|replace|change|update|set|fill|paste|use|some|any|provide|configure|todo|fixme|example|sample|dummy|fake|placeholder|redacted|masked|hidden|removed|omitted|sensitive|filtered|not[-_ ]?(?:set|a|real)|no[-_ ]?(?:secret|password|token|key)|to[-_ ]?be)[-_ ./](?:[a-z]+[-_ ./]?){0,8}[a-z]*\d{0,2}[>\]})]?!?|\(?(?:sensitive|redacted|hidden|masked|filtered|known after apply|sensitive value|encrypted|none|unset|empty|not set|null)\)?|.*(?:change[-_ ]?me|replace[-_ ]?me|placeholder|redacted|changeit|example[-_]?(?:key|token|secret|password)|(?:key|token|secret|password)[-_]?(?:here|goes[-_]here|example)|_here).*)"
+    rb"(?i)(?:[<\[{(]?(?:your|my|the|enter|insert|put|add|replace|change|update|set|fill|paste|use|some|any|provide|configure|todo|fixme|example|sample|dummy|fake|placeholder|redacted|masked|hidden|removed|omitted|sensitive|filtered|not[-_ ]?(?:set|a|real)|no[-_ ]?(?:secret|password|token|key)|to[-_ ]?be)[-_ ./](?:[a-z]++[-_ ./]){0,8}+[a-z]*+\d{0,2}[>\]})]?!?|\(?(?:sensitive|redacted|hidden|masked|filtered|known after apply|sensitive value|encrypted|none|unset|empty|not set|null)\)?|.*(?:change[-_ ]?me|replace[-_ ]?me|placeholder|redacted|changeit|example[-_]?(?:key|token|secret|password)|(?:key|token|secret|password)[-_]?(?:here|goes[-_]here|example)|_here).*)"
 )
 # Code that names a value instead of holding it. Only for values without quotes.
 _CODE: Final = re.compile(
@@ -53,10 +53,12 @@ _CODE: Final = re.compile(
     re.DOTALL,
 )
 _PATH: Final = re.compile(rb"(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[\w.@+~ -]+[/\\])*[\w.@+~ -]*|(?:[a-z][\w.-]*/)+[a-z][\w.-]*\.[a-z]{2,4}|[\w.-]+\.(?:pem|key|crt|cer|pub|json|ya?ml|txt|env|jks|p12|pfx|toml|ini|conf|cfg|py|js|ts|go|java|html?|md|log|sh|gpg|asc)")
+_FILE: Final = re.compile(rb"[\w./+~-]*/[\w.+~-]*\.(?:csv|json|parquet|gz|tar|zip|png|jpe?g|html?|txt|log|ya?ml)")
 _URL: Final = re.compile(rb"(?i)[a-z][a-z0-9+.-]*://.*", re.DOTALL)
-_IDENTIFIER: Final = re.compile(rb"[A-Za-z_$][a-z]*(?:[-_./: ]?[A-Z]?[a-z]+|[-_./:]?\d{1,3}(?=[-_./:]|$))*|[A-Z]+(?:[-_.:][A-Z]+)*\d{0,2}|[a-z]+(?:[-_.:/][a-z0-9]{1,12}){1,8}")
-_NUMBER: Final = re.compile(rb"[-+]?[\d_,]*\.?\d+(?:\s*(?:[eE][-+]?\d+|ms|us|ns|s|m|h|d|w|y|[kKMGT]i?[bB]?|%|seconds?|minutes?|hours?|days?))?|0x[0-9a-fA-F]+|(?:\d+[dhms]){1,4}|#[0-9a-fA-F]{3,8}|\d{1,4}[-/:.]\d{1,2}(?:[-/:.T ]\d.*)?|\d+[*/ ]+\d+.*")
-_DIGEST: Final = re.compile(rb"(?:sha(?:1|224|256|384|512)|md5|blake2[bs]?|h1)[-:=].*|SHA256:.*|MD5:.*")
+_IDENTIFIER: Final = re.compile(rb"[A-Za-z_$][a-z]*+(?:[-_./: ]?[A-Z]?[a-z]++|[-_./:]?\d{1,3}+(?=[-_./:]|$))*+|[A-Z]++(?:[-_.:][A-Z]++)*+\d{0,2}|[a-z]++(?:[-_.:/][a-z0-9]{1,12}+){1,8}+")
+_NUMBER: Final = re.compile(rb"[-+]?\.?\d[\d_,]*+(?:\.\d++)?(?:\s*(?:[eE][-+]?\d+|ms|us|ns|s|m|h|d|w|y|[kKMGT]i?[bB]?|%|seconds?|minutes?|hours?|days?))?|0x[0-9a-fA-F]+|(?:\d++[dhms]){1,4}|#[0-9a-fA-F]{3,8}|\d{1,4}[-/:.]\d{1,2}(?:[-/:.T ]\d.*)?|\d++[*/ ]++\d.*")
+_DIGEST: Final = re.compile(rb"(?:.*[@ ])?(?:sha(?:1|224|256|384|512)|md5|blake2[bs]?|h1)[-:=].*|SHA256:.*|MD5:.*")
+_CALL: Final = re.compile(rb"[A-Za-z_$][\w$.]{0,60}\([^()]*(?:\([^()]*\)[^()]*)*\)?[;,]?")
 _PUBLIC: Final = re.compile(rb"(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-\S+|sk-ssh-\S+) .*|-----BEGIN (?:PUBLIC KEY|CERTIFICATE|RSA PUBLIC|OPENSSH PUBLIC|X509).*|pk_(?:live|test)_.*|age1[a-z0-9]{30,}|xpub.*|MII[BC][A-Za-z0-9+/]{40,}|pub-.*|pk\.eyJ.*", re.DOTALL)
 _SENTENCE: Final = re.compile(rb"[A-Za-z'(][A-Za-z',.()/-]*(?: [A-Za-z0-9'(\"][\w',.()\"/%:-]*)+[.!?]?")
 
@@ -91,7 +93,7 @@ def is_secret(value: bytes, force: int, quoted: bool) -> bool:
         return False
     if _DIGEST.fullmatch(value) or _PUBLIC.fullmatch(value):
         return False
-    if not quoted and _CODE.fullmatch(value) and not looks_random(value):
+    if not quoted and (_CALL.fullmatch(value) or (_CODE.fullmatch(value) and not looks_random(value))):
         return False
     if _URL.match(value):
         return False  # what is secret inside a URL has rules of its own
@@ -101,7 +103,7 @@ def is_secret(value: bytes, force: int, quoted: bool) -> bool:
         return False
     if _UUID.fullmatch(value):
         return force == STRONG
-    if _PATH.fullmatch(value) and not (value.count(b"/") <= 3 and looks_random(value.replace(b"/", b""), 20)):
+    if _FILE.fullmatch(value) or _PATH.fullmatch(value) and not (value.count(b"/") <= 3 and looks_random(value.replace(b"/", b""), 20)):
         return False
     if force == STRONG:
         if _IDENTIFIER.fullmatch(value):
@@ -118,8 +120,15 @@ def _is_human(value: bytes, quoted: bool) -> bool:
     if _PATH.fullmatch(value) and (value[:1] in b"/~." or b"." in value) and not looks_random(value):
         return False
     if b" " in value:
+        words = lower_words(value)
+        if 3 <= len(words) <= 12 and all(word.isalpha() and 2 < len(word) < 12 and word not in _WORDS for word in words):
+            return True  # a pass phrase
         return quoted and not _SENTENCE.fullmatch(value)
     return not (not quoted and len(value) < 4)
+
+
+def lower_words(value: bytes) -> list[bytes]:
+    return value.lower().split()
 
 
 def _mixed(value: bytes) -> bool:
