@@ -1,0 +1,123 @@
+"""What of a file's bytes may be shown: redacted whole before anything is selected, protected files as the policy says.
+
+The same for work trees, the index and history: a removed credential in an old commit is still one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from interlock.guard.model import Detector
+from interlock.untrusted import one_line
+
+if TYPE_CHECKING:
+    import pygit2
+
+    from interlock.guard.policy import Policy
+
+TEXT_LIMIT: Final = 2 << 20  # bytes of one file that are redacted and shown; above, only its size
+CACHE: Final = 512  # redacted texts kept
+CACHE_BYTES: Final = 32 << 20
+LINE: Final = 400  # characters of one line that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One file's text as it may be shown. `note`: why it is not, or what is special."""
+
+    text: str | None
+    note: str = ""
+    redactions: int = 0
+
+
+class Contents:
+    """Redacts file contents, and remembers by object id what it has redacted. Thread-safe."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[tuple[str, str], Shown] = OrderedDict()
+        self._bytes = 0
+
+    def blob(self, blob: pygit2.Blob, path: str, root: str, policy: Policy) -> Shown:
+        """A stored object, shown as the file at `path`."""
+        if blob.size > TEXT_LIMIT:
+            return Shown(None, f"{blob.size:,} bytes: too large to show")
+        key = (str(blob.id), path)
+        with self._lock:
+            known = self._cache.get(key)
+            if known is not None:
+                self._cache.move_to_end(key)
+                return known
+        shown = self.raw(blob.data, path, root, policy)
+        size = len(shown.text or "")
+        with self._lock:
+            self._cache[key] = shown
+            self._bytes += size
+            while self._bytes > CACHE_BYTES or len(self._cache) > CACHE:
+                _, gone = self._cache.popitem(last=False)
+                self._bytes -= len(gone.text or "")
+        return shown
+
+    def raw(self, data: bytes, path: str, root: str, policy: Policy) -> Shown:
+        """Bytes of the file at `path` (relative to the work tree's root)."""
+        if len(data) > TEXT_LIMIT:
+            return Shown(None, f"{len(data):,} bytes: too large to show")
+        if b"\0" in data[:8000]:
+            return Shown(None, f"binary, {len(data):,} bytes")
+        text = data.decode("utf-8", "replace")
+        full = f"{root}/{path}"
+        if private(full, policy):
+            return Shown(None, "protected: content not shown")
+        if secret_file(full):
+            return _keys_only(self.detector, text, full)
+        redacted = self.detector.redact(text, full)
+        return Shown(redacted.text, "", redacted.count)
+
+    def message(self, text: str, place: str = "") -> str:
+        """Commit and tag messages, names of authors: redacted."""
+        return self.detector.redact(text, place).text
+
+
+def _keys_only(detector: Detector, text: str, full: str) -> Shown:
+    kind = detector.known_container(full, text[:4096])  # type: ignore[attr-defined]
+    if kind is None:
+        return Shown(None, "a secrets file: content not shown")
+    return Shown(detector.keys_only(text, kind), "a secrets file: names only")  # type: ignore[attr-defined]
+
+
+def protection(path: str, policy: Policy) -> str | None:
+    """The pattern that protects this real path against changes, or None."""
+    from interlock.guard import builtin
+
+    return builtin.protection(path, policy)
+
+
+def secret_file(path: str) -> bool:
+    """Whether the file is one of which only key names are shown, and which is never committed."""
+    from interlock.guard import builtin
+
+    return builtin.known_secret(path)
+
+
+def private(path: str, policy: Policy) -> bool:
+    """Whether the file's content is not shown at all (keys, git's own folder)."""
+    from interlock.guard import builtin
+
+    return builtin.protection(path, policy, change=False) is not None
+
+
+def shown_path(path: str) -> str:
+    """A path for people and models: one line, nothing invisible, bytes that are no text written out."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return one_line(path, 400)
+
+
+def short_line(line: str) -> str:
+    return line if len(line) <= LINE else f"{line[:LINE]}… [{len(line) - LINE} more characters]"

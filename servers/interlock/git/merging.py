@@ -1,0 +1,526 @@
+"""git_merge and git_revert: two histories, or a change and its opposite, brought together in memory first.
+
+Conflicts are data: files and hunks are told and the repository stays as it was, unless the agent asks to have them
+written into the files (`keep_conflicts`), resolves them and continues.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from interlock.guard.errors import Code, Refused
+from interlock.guard.model import Action, Call
+from interlock.untrusted import fence, one_line, visible
+
+from . import revisions
+from .arguments import Merge, Revert
+from .branches import current_branch, not_protected, protected_in
+from .branching import commits
+from .contents import short_line, shown_path
+from .effects import file_actions, git_action, names_of
+from .outgoing import Limits, check_files, check_message
+from .patches import changed_files
+from .planning import (
+    Mover,
+    Planned,
+    Target,
+    effect_of,
+    fresh_index,
+    head_tree,
+    idle,
+    known_ids,
+    move_digest,
+    no_conflicts,
+    tree_changes,
+    with_work_tree,
+)
+from .repositories import Facts
+from .transition import AdminMove, FileMove, RefMove, Transition
+from .worktree import State, WorkTree, digest_of
+
+if TYPE_CHECKING:
+    import pygit2
+
+    from .tools import Git
+
+HUNKS: Final = 2500  # characters of conflict hunks in one answer
+_ADMIN: Final = ("MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "REVERT_HEAD", "SQUASH_MSG")
+
+
+def plan_merge(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned:
+    """Raises Refused: invalid, protected, conflict (with the conflicts)."""
+    arguments = call.arguments
+    assert isinstance(arguments, Merge)
+    with_work_tree(facts)
+    if arguments.continue_:
+        return _continue(git, repo, facts, call, arguments)
+    if arguments.abort:
+        return _abort(git, repo, facts, call)
+    if not arguments.ref:
+        raise Refused(Code.INVALID, "say what to merge: ref, or continue, or abort")
+    theirs = revisions.commit(repo, arguments.ref)
+    full = revisions.ref_of(repo, arguments.ref)
+    return merge_of(git, repo, facts, call, theirs, full, arguments.ref, arguments)
+
+
+def merge_of(
+    git: Git, repo: pygit2.Repository, facts: Facts, call: Call, theirs: pygit2.Commit, full: str | None, name: str,
+    arguments: Merge,
+) -> Planned:  # fmt: skip
+    """Bring `theirs` into the current branch. Raises Refused."""
+    import pygit2
+
+    idle(repo, facts)
+    fresh_index(repo)
+    no_conflicts(repo)
+    section = git.section(call.policy)
+    branch = current_branch(repo)
+    if repo.head_is_unborn:
+        raise Refused(Code.INVALID, "there is no commit yet to merge into")
+    ours = repo.head.peel(pygit2.Commit)
+    base = repo.merge_base(ours.id, theirs.id)
+    if base == theirs.id:
+        return _nothing(facts, branch, f"already up to date with {one_line(name, 60)}")
+    forward = base == ours.id
+    if branch is not None and not (forward and full == f"refs/remotes/{_own_remote(repo, branch)}/{branch}"):
+        not_protected(branch, protected_in(repo, section), "merge")
+    incoming = _between(repo, str(ours.id), str(theirs.id))
+    word = f"merge {one_line(name, 80)} ({len(incoming)} commits)"
+    if forward:
+        return _move_to(git, repo, facts, call, branch, theirs, incoming, word)
+    if arguments.ff_only:
+        raise Refused(
+            Code.CONFLICT,
+            f"{one_line(name, 60)} and the current branch have both moved on: no fast-forward",
+            hint="merge without ff_only, or look at git_log(ref=HEAD...ref)",
+        )
+    merged = repo.merge_commits(ours, theirs)
+    text = arguments.message or f"Merge {name} into {branch or 'HEAD'}"
+    joined = _Joined(text, [str(ours.id), str(theirs.id)], "MERGE_HEAD", str(theirs.id), word, "merge")
+    return _join(git, repo, facts, call, branch, ours, merged, joined, arguments.keep_conflicts, incoming)
+
+
+def plan_revert(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned:
+    """A new commit that takes back what `ref` did. Raises Refused."""
+    import pygit2
+
+    arguments = call.arguments
+    assert isinstance(arguments, Revert)
+    with_work_tree(facts)
+    idle(repo, facts)
+    fresh_index(repo)
+    no_conflicts(repo)
+    branch = current_branch(repo)
+    if branch is not None:
+        not_protected(branch, protected_in(repo, git.section(call.policy)), "revert commit")
+    commit = revisions.commit(repo, arguments.ref)
+    if repo.head_is_unborn:
+        raise Refused(Code.INVALID, "there is no commit yet")
+    ours = repo.head.peel(pygit2.Commit)
+    if len(commit.parent_ids) > 1 and not arguments.mainline:
+        raise Refused(
+            Code.INVALID,
+            "that is a merge: say against which parent",
+            hint="mainline=1 takes back what the merged branch brought",
+        )
+    if len(commit.parent_ids) <= 1 and arguments.mainline:
+        raise Refused(Code.INVALID, "mainline is only for merges")
+    try:
+        merged = repo.revert_commit(commit, ours, arguments.mainline)
+    except pygit2.GitError as error:
+        raise Refused(Code.INVALID, f"that cannot be reverted ({one_line(str(error), 100)})") from error
+    subject = commit.raw_message.decode("utf-8", "replace").strip().split("\n")[0]
+    text = f'Revert "{subject}"\n\nThis reverts commit {commit.id}.'
+    word = f"revert {str(commit.id)[:10]}"
+    joined = _Joined(text, [str(ours.id)], "REVERT_HEAD", str(commit.id), word, "revert", check=False)
+    return _join(git, repo, facts, call, branch, ours, merged, joined, arguments.keep_conflicts, [])
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """What comes of a merge or revert: the commit to be, and what marks it while conflicts are open."""
+
+    message: str
+    parents: list[str]
+    mark: str
+    mark_id: str
+    word: str
+    verb: str
+    check: bool = True
+
+
+def _join(
+    git: Git, repo: pygit2.Repository, facts: Facts, call: Call, branch: str | None, ours: pygit2.Commit,
+    merged: pygit2.Index, joined: _Joined, keep: bool, incoming: list[str],
+) -> Planned:  # fmt: skip
+    import pygit2
+
+    conflicts = list(merged.conflicts) if merged.conflicts is not None else []
+    if conflicts:
+        return _conflicted(git, repo, facts, call, branch, ours, merged, joined, keep)
+    section = git.section(call.policy)
+    git.committer.check(repo, facts, section)
+    if joined.check:
+        check_message(joined.message, git.detector)
+    tree_id = merged.write_tree(repo)
+    tree = repo.get(tree_id)
+    assert isinstance(tree, pygit2.Tree)
+    target = tree_changes(ours.tree, tree)
+    if not target.entries and joined.verb == "revert":
+        return _nothing(facts, branch, "that is reverted already")
+    moves = Mover(repo, facts).moves(target, known_ids(repo, ours.tree), force=False)
+    asks: list[str] = []
+    if joined.verb == "revert":
+        files = changed_files(ours.tree.diff_to_tree(tree), False)
+        asks += check_files(
+            repo, facts.name, files, call.policy, git.detector, Limits(section.max_file, section.max_files)
+        )
+    transition = Transition(facts, files=moves, index=target.put if target.entries else None)
+    name = "HEAD" if branch is None else f"refs/heads/{branch}"
+
+    def complete(handle: pygit2.Repository, final: Call) -> None:
+        id = git.committer.commit(handle, section, final, joined.message, tree_id, joined.parents)
+        transition.refs.append(RefMove(name, str(ours.id), id, f"{joined.word}"))
+        planned.header = (
+            f"{joined.word}: {id[:12]} on {one_line(branch or 'a detached HEAD', 60)}, {len(moves)} files changed"
+        )
+
+    effect = effect_of(joined.verb, ours.id, tree_id, *joined.parents, joined.message)
+    verb = "merge" if joined.verb == "merge" else "commit"
+    actions = [_action(verb, facts, branch, effect, len(moves), max(1, len(incoming)))]
+    files_too, more = file_actions(facts, moves, call.policy)
+    preview = f"{joined.word}\n{commits(git, repo, incoming)}\nfiles that change:\n{names_of(m.path for m in moves)}"
+    planned = Planned(
+        facts, transition, [*actions, *files_too], preview, joined.word, [*asks, *more], complete=complete
+    )
+    planned.text = names_of(m.path for m in moves)
+    return planned
+
+
+def _move_to(
+    git: Git, repo: pygit2.Repository, facts: Facts, call: Call, branch: str | None, theirs: pygit2.Commit,
+    incoming: list[str], word: str,
+) -> Planned:  # fmt: skip
+    """Fast-forward."""
+    tree = head_tree(repo)
+    target = tree_changes(tree, theirs.tree)
+    moves = Mover(repo, facts).moves(target, known_ids(repo, tree), force=False)
+    name = "HEAD" if branch is None else f"refs/heads/{branch}"
+    old = str(repo.head.target)
+    transition = Transition(
+        facts,
+        refs=[RefMove(name, old, str(theirs.id), f"{word}: Fast-forward")],
+        files=moves,
+        index=target.put if target.entries else None,
+    )
+    effect = effect_of("forward", name, old, theirs.id, move_digest(moves))
+    files, asks = file_actions(facts, moves, call.policy)
+    header = f"{word}: fast-forward to {str(theirs.id)[:12]}, {len(moves)} files changed"
+    preview = f"{header}\n{commits(git, repo, incoming)}\nfiles that change:\n{names_of(m.path for m in moves)}"
+    actions = [_action("merge", facts, branch, effect, len(moves), len(incoming)), *files]
+    return Planned(facts, transition, actions, preview, header, asks, text=names_of(m.path for m in moves))
+
+
+def _conflicted(
+    git: Git, repo: pygit2.Repository, facts: Facts, call: Call, branch: str | None, ours: pygit2.Commit,
+    merged: pygit2.Index, joined: _Joined, keep: bool,
+) -> Planned:  # fmt: skip
+    texts = _conflict_texts(repo, merged)
+    if not keep:
+        raise Refused(
+            Code.CONFLICT,
+            f"{joined.word} has conflicts in {len(texts)} files, and nothing was changed\n"
+            f"{fence(visible(_hunks(git, facts, call, texts)), secrets.token_hex(4))}",
+            hint="call it again with keep_conflicts=true to have them in the files; then resolve, and "
+            "git_merge(continue=true), or git_merge(abort=true)",
+        )
+    clean = Target()
+    import pygit2
+
+    ours_entries = {entry.path: entry for entry in _entries(ours.tree, "")}
+    theirs_paths = {entry.path for entry in merged}
+    for entry in merged:
+        old = ours_entries.get(entry.path)
+        if old is None or old.id != str(entry.id) or old.mode != int(entry.mode):
+            clean.entries[entry.path] = (str(entry.id), int(entry.mode))
+    for path in ours_entries:
+        if path not in theirs_paths and path not in texts:
+            clean.entries[path] = None
+    moves = Mover(repo, facts).moves(clean, known_ids(repo, ours.tree), force=False)
+    tree = WorkTree(facts.root)
+    stages = {}
+    for ancestor, mine, other in merged.conflicts or ():
+        path = next(e.path for e in (mine, other, ancestor) if e is not None)
+        stages[path] = (ancestor, mine, other)
+    for path, data in texts.items():
+        here = tree.state(path)
+        known = known_ids(repo, ours.tree)(path)
+        if here is not None and known and not Mover(repo, facts)._clean(path, here, known):
+            raise Refused(
+                Code.CONFLICT, f"{shown_path(path)} has changes that are not committed", hint="commit or stash them"
+            )
+        if here is not None and not known:
+            raise Refused(Code.CONFLICT, f"{shown_path(path)} lies untracked in the way", hint="move it away first")
+        new = State(
+            "file", here.mode if here is not None and here.kind == "file" else 0o644, len(data), digest_of(data)
+        )
+        moves.append(FileMove(path, here, new, lambda data=data: iter((data,))))  # type: ignore[misc]
+
+    def index(target: pygit2.Index) -> None:
+        clean.put(target)
+        for path, (ancestor, mine, other) in stages.items():
+            if path in target:
+                target.remove(path)
+            target.add_conflict(*[_again(e) for e in (ancestor, mine, other)])  # type: ignore[arg-type]
+
+    def _again(entry: pygit2.IndexEntry | None) -> pygit2.IndexEntry | None:
+        return None if entry is None else pygit2.IndexEntry(entry.path, entry.id, entry.mode)
+
+    admin = [AdminMove(joined.mark, None, f"{joined.mark_id}\n".encode()), _admin(facts, "MERGE_MSG", joined.message)]
+    if joined.mark == "MERGE_HEAD":
+        admin.append(_admin(facts, "MERGE_MODE", ""))
+    transition = Transition(facts, files=moves, index=index, admin=admin, keep=[joined.mark_id])
+    effect = effect_of(joined.verb, "conflicts", ours.id, joined.mark_id, move_digest(moves))
+    files, asks = file_actions(facts, moves, call.policy)
+    verb = "merge" if joined.verb == "merge" else "commit"
+    header = (
+        f"{joined.word} is open with conflicts in {len(texts)} files: resolve them (edit_file), then "
+        "git_merge(continue=true); or git_merge(abort=true)"
+    )
+    preview = f"{joined.word}, with conflicts written into:\n{names_of(texts)}"
+    actions: list[Action] = [_action(verb, facts, branch, effect, len(moves), 1), *files]
+    return Planned(facts, transition, actions, preview, header, asks, text=_hunks(git, facts, call, texts))
+
+
+def _continue(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, arguments: Merge) -> Planned:
+    """Stage the resolved files and make the commit that was waiting."""
+    import pygit2
+
+    from .committing import stage
+
+    mark = _open_mark(repo)
+    index = fresh_index(repo)
+    section = git.section(call.policy)
+    branch = current_branch(repo)
+    if branch is not None:
+        not_protected(branch, protected_in(repo, section), "commit")
+    open_paths = sorted({next(e.path for e in stages if e is not None) for stages in (index.conflicts or ())})
+    tree = WorkTree(facts.root)
+    marked = []
+    for path in open_paths:
+        data = tree.read(path, section.max_file)
+        if data is not None and any(line.startswith((b"<<<<<<< ", b">>>>>>> ")) for line in data.split(b"\n")):
+            marked.append(path)
+    if marked:
+        raise Refused(
+            Code.CONFLICT,
+            f"conflict marks are still in {', '.join(shown_path(p) for p in marked[:5])}",
+            hint="resolve them with edit_file, then git_merge(continue=true)",
+        )
+    target = stage(git, repo, facts, call, [], False)
+    for path in open_paths:
+        staged = _stage_one(git, repo, facts, call, path)
+        target.entries[path] = staged
+    from .committing import _between as between
+    from .committing import _tree as tree_with
+
+    new_tree = tree_with(repo, target)
+    head = repo.head.peel(pygit2.Commit)
+    files = between(repo, head.tree, new_tree)
+    theirs = (facts.gitdir / mark).read_text("ascii", "replace").strip()
+    side = repo.get(theirs) if mark == "MERGE_HEAD" else None
+    own = [f for f in files if not (isinstance(side, pygit2.Commit) and _has(side.tree, f.path, f.new_id))]
+    asks = check_files(repo, facts.name, own, call.policy, git.detector, Limits(section.max_file, section.max_files))
+    message = arguments.message or _kept(facts)
+    check_message(message, git.detector)
+    git.committer.check(repo, facts, section)
+    parents = [str(head.id)] + ([theirs] if mark == "MERGE_HEAD" else [])
+    transition = Transition(facts, index=target.put, admin=_cleared(facts))
+    name = "HEAD" if branch is None else f"refs/heads/{branch}"
+
+    def complete(handle: pygit2.Repository, final: Call) -> None:
+        id = git.committer.commit(handle, section, final, message, pygit2.Oid(hex=new_tree), parents)
+        transition.refs.append(
+            RefMove(name, str(head.id), id, f"commit (merge): {one_line(message.split(chr(10))[0], 60)}")
+        )
+        planned.header = f"finished as {id[:12]} on {one_line(branch or 'a detached HEAD', 60)}"
+
+    effect = effect_of("continue", new_tree, *parents, message)
+    action = _action("merge" if mark == "MERGE_HEAD" else "commit", facts, branch, effect, len(files), 1)
+    preview = f"finish the {'merge' if mark == 'MERGE_HEAD' else 'revert'}:\n{names_of(f.path for f in files)}"
+    planned = Planned(facts, transition, [action], preview, "finished", asks, complete=complete)
+    return planned
+
+
+def _abort(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned:
+    """Back to HEAD in every path that the open merge or revert touches; other work stays."""
+    mark = _open_mark(repo)
+    index = fresh_index(repo)
+    tree = head_tree(repo)
+    target = Target()
+    diff = tree.diff_to_index(index) if tree is not None else index.diff_to_workdir()
+    for changed in changed_files(diff, False):
+        target.entries[changed.path] = _entry(tree, changed.path)
+    for stages in index.conflicts or ():
+        for entry in stages:
+            if entry is not None:
+                target.entries[entry.path] = _entry(tree, entry.path)
+    moves = Mover(repo, facts).moves(target, known_ids(repo, tree), force=True)
+    transition = Transition(facts, files=moves, index=target.put, admin=_cleared(facts))
+    effect = effect_of("abort", mark, move_digest(moves))
+    files, asks = file_actions(facts, moves, call.policy)
+    branch = current_branch(repo)
+    header = f"the {'merge' if mark == 'MERGE_HEAD' else 'revert'} is given up; {len(moves)} files are as in HEAD"
+    actions = [_action("merge", facts, branch, effect, len(moves), 0), *files]
+    return Planned(facts, transition, actions, f"{header}:\n{names_of(m.path for m in moves)}", header, asks)
+
+
+# -------------------------------------------------------------------- small pieces
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    path: str
+    id: str
+    mode: int
+
+
+def _entries(tree: pygit2.Tree, prefix: str) -> list[_Entry]:
+    """Every file of a tree. Through an index in memory: fast, and names stay exact."""
+    import pygit2
+
+    index = pygit2.Index()
+    index.read_tree(tree)
+    return [_Entry(e.path, str(e.id), int(e.mode)) for e in index]
+
+
+def _entry(tree: pygit2.Tree | None, path: str) -> tuple[str, int] | None:
+    if tree is None:
+        return None
+    try:
+        found = tree[path]
+    except KeyError:
+        return None
+    return str(found.id), int(found.filemode)
+
+
+def _has(tree: pygit2.Tree, path: str, id: str) -> bool:
+    entry = _entry(tree, path)
+    return entry is not None and entry[0] == id
+
+
+def _action(verb: str, facts: Facts, branch: str | None, effect: str, files: int, count: int) -> Action:
+    return git_action(
+        verb, facts, effect=effect, branch=branch or "HEAD", protected_branch=False, force=False, commits=count,
+        files=files, protected=False,
+    )  # fmt: skip
+
+
+def _nothing(facts: Facts, branch: str | None, header: str) -> Planned:
+    return Planned(
+        facts, Transition(facts), [_action("merge", facts, branch, effect_of("nothing", header), 0, 0)], header, header
+    )
+
+
+def _between(repo: pygit2.Repository, old: str, new: str) -> list[str]:
+    from pygit2.enums import SortMode
+
+    walker = repo.walk(new, SortMode.NONE)
+    walker.hide(old)
+    found = []
+    for commit in walker:
+        found.append(str(commit.id))
+        if len(found) >= 5000:
+            break
+    return found
+
+
+def _own_remote(repo: pygit2.Repository, branch: str) -> str:
+    upstream = revisions.upstream_of(repo, branch)
+    return upstream.removeprefix("refs/remotes/").split("/")[0] if upstream else "origin"
+
+
+def _open_mark(repo: pygit2.Repository) -> str:
+    state = int(repo.state())
+    if state == 1:
+        return "MERGE_HEAD"
+    if state in (2, 3):
+        return "REVERT_HEAD"
+    raise Refused(Code.INVALID, "no merge or revert is open here")
+
+
+def _admin(facts: Facts, name: str, text: str) -> AdminMove:
+    old = None
+    try:
+        old = (facts.gitdir / name).read_bytes()
+    except OSError:
+        pass
+    return AdminMove(name, old, text.encode("utf-8", "surrogateescape"))
+
+
+def _cleared(facts: Facts) -> list[AdminMove]:
+    moves = []
+    for name in _ADMIN:
+        try:
+            moves.append(AdminMove(name, (facts.gitdir / name).read_bytes(), None))
+        except OSError:
+            continue
+    return moves
+
+
+def _kept(facts: Facts) -> str:
+    try:
+        text = (facts.gitdir / "MERGE_MSG").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return "Merge"
+    return "\n".join(line for line in text.split("\n") if not line.startswith("#")).strip() or "Merge"
+
+
+def _stage_one(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, path: str) -> tuple[str, int] | None:
+    """A conflicted path as it is now in the work tree."""
+    from .committing import staged_entry
+
+    return staged_entry(git, repo, facts, call, path)
+
+
+def _conflict_texts(repo: pygit2.Repository, merged: pygit2.Index) -> dict[str, bytes]:
+    """What git would write into each conflicted file: both sides with marks, or the side that is left."""
+    import pygit2
+
+    texts: dict[str, bytes] = {}
+    for ancestor, ours, theirs in merged.conflicts or ():
+        path = next(e.path for e in (ours, theirs, ancestor) if e is not None)
+        if ours is not None and theirs is not None:
+            try:
+                texts[path] = repo.merge_file_from_index(ancestor, ours, theirs).contents.encode()
+            except (UnicodeDecodeError, pygit2.GitError):  # no text: our side stays, as git does
+                mine = repo.get(ours.id)
+                texts[path] = mine.data if isinstance(mine, pygit2.Blob) else b""
+        else:
+            left = ours or theirs or ancestor
+            blob = repo.get(left.id) if left is not None else None
+            texts[path] = blob.data if isinstance(blob, pygit2.Blob) else b""
+    return texts
+
+
+def _hunks(git: Git, facts: Facts, call: Call, texts: dict[str, bytes]) -> str:
+    """The conflicting parts, from redacted texts."""
+    out: list[str] = []
+    used = 0
+    for path, data in texts.items():
+        shown = git.contents.raw(data, path, facts.name, call.policy)
+        out.append(f"--- {shown_path(path)}{f' ({shown.note})' if shown.note else ''}")
+        inside = False
+        for line in (shown.text or "").split("\n"):
+            inside = inside or line.startswith("<<<<<<< ")
+            if inside and used < HUNKS:
+                out.append(short_line(line))
+                used += len(line)
+            if line.startswith(">>>>>>> "):
+                inside = False
+        if used >= HUNKS:
+            out.append("… [more conflicts are not shown]")
+            break
+    return "\n".join(out)

@@ -1,0 +1,240 @@
+"""git_stash: put uncommitted work aside and bring it back, in git's own form, so that `git stash` sees the same.
+
+A stash is a commit with HEAD and the index as parents (and untracked files as a third); `refs/stash` and its reflog
+hold the list.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interlock.guard.errors import Code, Refused
+from interlock.guard.model import Action, Call
+from interlock.untrusted import one_line
+
+from .arguments import Stash
+from .branches import current_branch
+from .contents import shown_path
+from .effects import file_actions, git_action, names_of
+from .identity import identity
+from .outgoing import check_message
+from .patches import changed_files
+from .planning import (
+    Mover,
+    Planned,
+    Target,
+    effect_of,
+    fresh_index,
+    head_tree,
+    idle,
+    known_ids,
+    move_digest,
+    no_conflicts,
+    with_work_tree,
+)
+from .repositories import Facts
+from .transition import AdminMove, FileMove, RefMove, Transition
+from .worktree import WorkTree
+
+if TYPE_CHECKING:
+    import pygit2
+
+    from .tools import Git
+
+LOG = "logs/refs/stash"
+
+
+def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned:
+    """Raises Refused."""
+    arguments = call.arguments
+    assert isinstance(arguments, Stash)
+    with_work_tree(facts)
+    idle(repo, facts)
+    fresh_index(repo)
+    no_conflicts(repo)
+    if repo.head_is_unborn:
+        raise Refused(Code.INVALID, "there is no commit yet")
+    if arguments.action == "push":
+        return _push(git, repo, facts, call, arguments)
+    stashes = repo.listall_stashes()
+    if arguments.index >= len(stashes):
+        raise Refused(Code.INVALID, f"there is no stash {arguments.index}", hint="git_status(show=stashes) lists them")
+    id = str(stashes[arguments.index].commit_id)
+    if arguments.action == "drop":
+        transition = _dropped(repo, facts, arguments.index, id, Transition(facts))
+        action = _action(facts, repo, effect_of("drop", id), 0, "rewind")
+        header = f"dropped stash {arguments.index} ({id[:12]})"
+        return Planned(facts, transition, [action], header, header, ["it drops stashed work"])
+    planned = _apply(git, repo, facts, call, id, arguments)
+    if arguments.action == "pop":
+        _dropped(repo, facts, arguments.index, id, planned.transition)
+        planned.header += " and taken off the list"
+    return planned
+
+
+def _push(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, arguments: Stash) -> Planned:
+    import pygit2
+
+    from .committing import _tree, staged_entry
+
+    if arguments.message:
+        check_message(arguments.message, git.detector)
+    head = repo.head.peel(pygit2.Commit)
+    scan = git.scanner.scan(repo, facts)
+    live = [e.path for e in scan.entries if e.code not in ("??", "UU") and e.code[1] != " "]
+    new_files = []
+    if arguments.untracked:
+        status = repo.status(untracked_files="all", ignored=False)
+        new_files = [p for p, flags in status.items() if int(flags) & 128]
+    staged = [e.path for e in scan.entries if e.code[0] not in " ?"]
+    if not live and not staged and not new_files:
+        raise Refused(Code.INVALID, "there is nothing to put aside")
+    index_tree = str(repo.index.write_tree())
+    work = Target({path: staged_entry(git, repo, facts, call, path) for path in live})
+    work_tree = _tree(repo, work)
+    back = Target()
+    for changed in changed_files(head.tree.diff_to_tree(_tree_of(repo, work_tree)), False):
+        for path in {changed.path, changed.old_path}:
+            back.entries[path] = _entry(head.tree, path)
+    for changed in changed_files(head.tree.diff_to_index(repo.index), False):
+        for path in {changed.path, changed.old_path}:
+            back.entries.setdefault(path, _entry(head.tree, path))
+    moves = Mover(repo, facts).moves(back, known_ids(repo, head.tree), force=True)
+    extra: Target = Target()
+    if new_files:
+        extra.entries = {path: staged_entry(git, repo, facts, call, path) for path in new_files}
+        tree = WorkTree(facts.root)
+        moves += [FileMove(path, tree.state(path), None) for path in new_files]
+    branch = current_branch(repo) or "(no branch)"
+    subject = head.raw_message.decode("utf-8", "replace").strip().split("\n")[0]
+    base = f"{branch}: {str(head.id)[:7]} {subject}"
+    title = f"On {branch}: {arguments.message}" if arguments.message else f"WIP on {base}"
+    transition = Transition(facts, files=moves, index=back.put)
+    section = git.section(call.policy)
+
+    def complete(handle: pygit2.Repository, final: Call) -> None:
+        who = identity(handle, section, final.time)
+        oid = pygit2.Oid
+        make = handle.create_commit
+        index_commit = make(None, who, who, f"index on {base}\n", oid(hex=index_tree), [head.id])
+        parents = [head.id, index_commit]
+        if new_files:
+            only = pygit2.Index()
+            extra.put(only)
+            parents.append(make(None, who, who, f"untracked files on {base}\n", only.write_tree(handle), []))
+        id = str(make(None, who, who, title, oid(hex=work_tree), parents))
+        old = _stash_ref(handle)
+        transition.refs.append(RefMove("refs/stash", old, id, title))
+        transition.admin.append(_log(facts, old, id, who, title))
+        planned.header = f"put aside as stash 0 ({id[:12]}): {len(moves)} files are as in HEAD"
+
+    action = _action(facts, repo, effect_of("stash", index_tree, work_tree, *sorted(new_files)), len(moves), "commit")
+    files, asks = file_actions(facts, moves, call.policy)
+    preview = f"put aside the changes in:\n{names_of(m.path for m in moves)}"
+    planned = Planned(facts, transition, [action, *files], preview, "put aside", asks, complete=complete)
+    return planned
+
+
+def _apply(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, id: str, arguments: Stash) -> Planned:
+    """A merge of what was put aside with what is there now; conflicts change nothing."""
+    import pygit2
+
+    stash = repo.get(id)
+    assert isinstance(stash, pygit2.Commit)
+    base = stash.parents[0].tree
+    ours = head_tree(repo)
+    assert ours is not None
+    merged = repo.merge_trees(base, ours, stash.tree)
+    conflicts = list(merged.conflicts) if merged.conflicts is not None else []
+    if conflicts:
+        paths = [next(e.path for e in stages if e is not None) for stages in conflicts]
+        raise Refused(
+            Code.CONFLICT,
+            f"the stash does not fit in {len(paths)} files, and nothing was changed: {', '.join(map(shown_path, paths[:10]))}",
+            hint="go to the commit it was made on (git_switch), or look at it with git_show(ref=stash@{N})",
+        )
+    result = _tree_of(repo, str(merged.write_tree(repo)))
+    target = Target()
+    for changed in changed_files(ours.diff_to_tree(result), False):
+        for path in {changed.path, changed.old_path}:
+            target.entries[path] = _entry(result, path)
+    if len(stash.parent_ids) > 2:
+        for entry in _entries(stash.parents[2].tree):
+            target.entries[entry[0]] = (entry[1], entry[2])
+    new_in_index = Target(
+        {p: e for p, e in target.entries.items() if e is not None and _entry(ours, p) is None and _entry(result, p)}
+    )
+    moves = Mover(repo, facts).moves(target, known_ids(repo, ours), force=False)
+    transition = Transition(facts, files=moves, index=new_in_index.put if new_in_index.entries else None, keep=[id])
+    action = _action(facts, repo, effect_of("unstash", id, move_digest(moves)), len(moves), "commit")
+    files, asks = file_actions(facts, moves, call.policy)
+    header = f"stash {arguments.index} is back in {len(moves)} files"
+    preview = f"{header}:\n{names_of(m.path for m in moves)}"
+    return Planned(facts, transition, [action, *files], preview, header, asks, text=names_of(m.path for m in moves))
+
+
+def _dropped(repo: pygit2.Repository, facts: Facts, number: int, id: str, transition: Transition) -> Transition:
+    """Take one line out of the stash's reflog; the ref is the newest that is left."""
+    place = AdminMove(LOG, None, None).place(facts)
+    old = place.read_bytes()
+    lines = [line for line in old.split(b"\n") if line]
+    at = len(lines) - 1 - number
+    if at < 0 or lines[at].split(b" ")[1].decode("ascii", "replace") != id:
+        raise Refused(Code.CONFLICT, "the list of stashes has changed", hint="git_status(show=stashes), then try again")
+    previous = lines[at].split(b" ")[0]
+    if at + 1 < len(lines):
+        lines[at + 1] = previous + lines[at + 1][len(previous) :]
+    del lines[at]
+    top = lines[-1].split(b" ")[1].decode("ascii") if lines else None
+    current = _stash_ref(repo)
+    transition.refs.append(RefMove("refs/stash", current, top, "stash: dropped"))
+    transition.admin.append(AdminMove(LOG, old, b"\n".join(lines) + b"\n" if lines else None))
+    transition.keep += [line.split(b" ")[1].decode("ascii", "replace") for line in old.split(b"\n") if line]
+    return transition
+
+
+def _log(facts: Facts, old: str | None, id: str, who: pygit2.Signature, title: str) -> AdminMove:
+    """The reflog with one more line: without it git would lose the older stashes."""
+    move = AdminMove(LOG, None, None)
+    try:
+        before: bytes | None = move.place(facts).read_bytes()
+    except OSError:
+        before = None
+    text = one_line(title.replace("\n", " "), 300)
+    line = f"{old or '0' * 40} {id} {who.name} <{who.email}> {who.time} +0000\t{text}\n"
+    return AdminMove(LOG, before, (before or b"") + line.encode("utf-8", "surrogateescape"))
+
+
+def _stash_ref(repo: pygit2.Repository) -> str | None:
+    return str(repo.lookup_reference("refs/stash").target) if "refs/stash" in repo.references else None
+
+
+def _entry(tree: pygit2.Tree, path: str) -> tuple[str, int] | None:
+    try:
+        found = tree[path]
+    except KeyError:
+        return None
+    return str(found.id), int(found.filemode)
+
+
+def _entries(tree: pygit2.Tree) -> list[tuple[str, str, int]]:
+    import pygit2
+
+    index = pygit2.Index()
+    index.read_tree(tree)
+    return [(e.path, str(e.id), int(e.mode)) for e in index]
+
+
+def _tree_of(repo: pygit2.Repository, id: str) -> pygit2.Tree:
+    import pygit2
+
+    tree = repo.get(id)
+    assert isinstance(tree, pygit2.Tree)
+    return tree
+
+
+def _action(facts: Facts, repo: pygit2.Repository, effect: str, files: int, verb: str) -> Action:
+    return git_action(
+        verb, facts, effect=effect, branch=current_branch(repo) or "HEAD", protected_branch=False, force=False, commits=0,
+        files=files, protected=False,
+    )  # fmt: skip

@@ -1,0 +1,375 @@
+"""The git server: its tools, and the one object through which the guard knows it. What each does is beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from interlock.globs import special
+from interlock.guard.errors import Broken, Code, Failed, Refused
+from interlock.guard.model import Action, Call, Look, Outcome, Result, Tool, World
+from interlock.untrusted import one_line
+
+from . import arguments
+from .actions import Section
+from .contents import Contents
+from .effects import git_action
+from .names import branch_name, git_internal, remote_name
+from .repositories import Facts, Repositories, user_configurations
+from .scan import Scanner
+from .snapshot import Manifest, capture, load
+
+if TYPE_CHECKING:
+    import pygit2
+
+    from interlock.guard.changes import Change
+    from interlock.guard.pipeline import Permit
+    from interlock.guard.policy import Policy
+    from interlock.guard.snapshots import Slot
+    from interlock.sandbox.children import Program
+
+    from .planning import Planned
+
+_READ: Final = ("git.read",)
+_FILES: Final = ("files.write", "files.delete")
+
+TOOLS: Final = (
+    Tool("git_status", "Branch, changed files; or branches, tags, stashes, remotes.", arguments.Status, _READ),
+    Tool("git_log", "Commits, newest first.", arguments.Log, _READ),
+    Tool("git_show", "A commit with its files; a file or folder at a revision; search in files.", arguments.Show, _READ),
+    Tool(
+        "git_diff", "Differences: files first, hunks if few or for `paths`. Default: not staged.", arguments.Diff, _READ
+    ),
+    Tool("git_blame", "Who last changed each line.", arguments.Blame, _READ),
+    Tool("git_commit", "Stage and commit, or only stage. No hooks run.", arguments.Commit, ("git.commit", "git.rewind"), change=True),
+    Tool("git_branch", "Create, delete or rename a branch.", arguments.Branch, ("git.branch",), change=True, destructive=True),
+    Tool("git_switch", "Switch to a branch, or create it at HEAD.", arguments.Switch, ("git.branch", *_FILES), change=True),
+    Tool(
+        "git_merge", "Merge ref into the current branch; conflicts change nothing unless kept.", arguments.Merge,
+        ("git.merge", "git.commit", *_FILES), change=True,
+    ),
+    Tool("git_revert", "A new commit that takes one back.", arguments.Revert, ("git.commit", *_FILES), change=True),
+    Tool("git_reset", "Move the current branch.", arguments.Reset, ("git.rewind", *_FILES), change=True, destructive=True),
+    Tool(
+        "git_restore", "Discard changes of files, or unstage them.", arguments.Restore,
+        ("git.rewind", "git.commit", *_FILES), change=True, destructive=True,
+    ),
+    Tool(
+        "git_stash", "Put uncommitted work aside, bring it back.", arguments.Stash,
+        ("git.commit", "git.rewind", *_FILES), change=True, destructive=True,
+    ),
+    Tool("git_sync", "Fetch, or fetch and merge (pull).", arguments.Sync, ("git.fetch", "git.merge", *_FILES), change=True),
+    Tool("git_push", "Push a branch to the same name.", arguments.Push, ("git.push",), change=True, destructive=True),
+    Tool("git_tag", "Create or delete a tag.", arguments.Tag, ("git.tag",), change=True, destructive=True),
+)  # fmt: skip
+
+Plan = Callable[["Git", "pygit2.Repository", Facts, Call], "Planned"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """A read, bound to its repository; nothing is held open between looking and running."""
+
+    facts: Facts
+    read: Callable[[pygit2.Repository], Result]
+
+
+class Git:
+    """The server. Thread-safe: what calls share (handles, caches) has its own locks."""
+
+    name = "git"
+    tools = TOOLS
+
+    def __init__(self, world: World) -> None:
+        from .identity import Committer
+        from .reads import Reads
+        from .showing import Showing
+
+        self.world = world
+        self.detector = world.detector
+        self.contents = Contents(world.detector)
+        self.scanner = Scanner()
+        self.committer = Committer(world.broker)
+        self.reads = Reads(self.contents, self.scanner)
+        self.showing = Showing(self.contents)
+        self._repositories: dict[tuple[str, ...], Repositories] = {}
+
+    # ---------------------------------------------------------------- the policy's view
+
+    def section(self, policy: Policy) -> Section:
+        section = policy.section(Section)
+        if section is None:
+            raise Refused(
+                Code.OUT_OF_BOUNDS,
+                "the policy has no git section: no repository can be reached",
+                hint="a person adds git.repositories to the policy",
+            )
+        return section
+
+    def repositories(self, policy: Policy) -> Repositories:
+        patterns = self.section(policy).repositories
+        found = self._repositories.get(patterns)
+        if found is None:
+            found = self._repositories[patterns] = Repositories(patterns)
+        return found
+
+    def instructions(self, policy: Policy) -> str:
+        section = policy.section(Section)
+        if section is None:
+            return "The policy names no repositories: none can be reached."
+        shown = ", ".join(one_line(p, 120) for p in section.repositories[:10])
+        lines = [f"Repositories: {shown}. Give the absolute path of a repository's root."]
+        lines.append(
+            f"Protected branches: {', '.join(section.protected_branches)}, and each remote's default branch: work on "
+            "a branch of your own."
+        )
+        lines.append(f"Remotes: {', '.join(section.remotes) or 'none'}. Hooks, filters and aliases are never run.")
+        return "\n".join(lines)
+
+    # ---------------------------------------------------------------- the guard's protocol
+
+    def interpret(self, call: Call) -> tuple[Action, ...]:
+        """Bounds and grammar, from names alone."""
+        root = self.repositories(call.policy).locate(call.arguments.repository)  # type: ignore[attr-defined]
+        inside = self.repositories(call.policy).within(root)
+        _check_names(call.arguments)
+        own = _owned(root, call.policy)
+        verbs = [verb for verb in _tool(call.tool).verbs if verb.startswith("git.")]
+        extra: dict[str, str | bool] = {}
+        remote = getattr(call.arguments, "remote", None)
+        if isinstance(remote, str):
+            extra = {"remote": remote, "known_remote": self._known(remote, call.policy)}
+        attributes = {"repository": root, "inside": inside, "own": own, **extra}
+        return (Action(verbs[0], root, attributes),)
+
+    def look(self, call: Call) -> Look:
+        root = self.repositories(call.policy).locate(call.arguments.repository)  # type: ignore[attr-defined]
+        facts = self.repositories(call.policy).facts(root)
+        reader = READS.get(call.tool)
+        if reader is not None:
+            plan = ReadPlan(facts, lambda repo: reader(self, repo, facts, call))
+            return Look(actions=(git_action("read", facts, protected=False),), plan=plan)
+        with self.opened(facts) as repo:
+            planned = CHANGES[call.tool](self, repo, facts, call)
+        return self._look_of(planned)
+
+    def preview(self, call: Call, look: Look) -> str:
+        from .planning import planned_of
+
+        return planned_of(look).preview
+
+    def capture(self, call: Call, look: Look, slot: Slot) -> None:
+        from .planning import planned_of
+
+        planned = planned_of(look)
+        keep = call.policy.snapshots
+        partial = look.size > keep.max_size // 2
+        try:
+            with self.opened(planned.facts) as repo:
+                if planned.complete is not None:
+                    planned.complete(repo, call)
+                capture(repo, planned.transition, slot, keep.keep, partial)
+        except Failed as error:  # nothing has changed yet, so it is a refusal
+            raise Refused(error.code, error.message, hint=error.hint) from error
+        except OSError as error:
+            raise Broken(
+                f"the snapshot cannot be written ({os.strerror(error.errno or 0).lower()}); without it nothing runs"
+            ) from error
+
+    def run(self, permit: Permit) -> Result:
+        plan = permit.look.plan
+        if isinstance(plan, ReadPlan):
+            with self.opened(plan.facts) as repo:
+                return plan.read(repo)
+        from .applying import apply
+        from .identity import identity
+        from .planning import planned_of
+
+        planned, slot = planned_of(permit.look), permit.slot
+        assert slot is not None
+        with self.opened(planned.facts) as repo:
+            if planned.run is not None:
+                return planned.run(repo, permit.call, slot)
+            who = identity(repo, self.section(permit.call.policy), permit.call.time)
+            repo.set_ident(who.name, who.email)
+            apply(repo, planned.transition, load(slot), slot.id)
+        return Result(text=planned.text, header=planned.header, untrusted=bool(planned.text))
+
+    def look_undo(self, call: Call, change: Change, slot: Slot) -> Look:
+        from .undo import plan_undo
+
+        manifest = load(slot)
+        facts = self.repositories(call.policy).facts(manifest.root)
+        with self.opened(facts) as repo:
+            if manifest.remote is not None:
+                from .pushing import plan_undo_push
+
+                return self._look_of(plan_undo_push(self, repo, facts, call, change, manifest))
+            return self._look_of(plan_undo(self, repo, facts, call, change, manifest))
+
+    def settle(self, change: Change, slot: Slot) -> Outcome:
+        from .undo import settle
+
+        if not slot.state and not slot.load():
+            return Outcome.FAILED  # never sealed: nothing had begun
+        manifest = load(slot)
+        facts = self.repositories(self.world.policy).facts(manifest.root)
+        with self.opened(facts) as repo:
+            if manifest.remote is not None and manifest.remote.get("started"):
+                return Outcome.UNKNOWN
+            return settle(repo, facts, manifest, slot.id)
+
+    def close(self) -> None:
+        self._repositories.clear()
+
+    # ---------------------------------------------------------------- small pieces
+
+    def opened(self, facts: Facts) -> AbstractContextManager[pygit2.Repository]:
+        """Lend an open handle of the repository."""
+        return self.repositories(self.world.policy).open(facts)
+
+    def _look_of(self, planned: Planned) -> Look:
+        return Look(
+            actions=tuple(planned.actions),
+            plan=planned,
+            asks=tuple(planned.asks),
+            size=planned.transition.size() + planned.extra_size,
+            remote=planned.remote,
+        )
+
+    def _known(self, name: str, policy: Policy) -> bool:
+        from interlock.globs import compile_globs
+
+        return compile_globs(self.section(policy).remotes).matches(name)
+
+
+def _check_names(given: object) -> None:
+    """Grammar of names that are names and nothing else. Raises Refused (invalid)."""
+    remote = getattr(given, "remote", None)
+    if isinstance(remote, str):
+        remote_name(remote)
+    if isinstance(given, arguments.Branch):
+        branch_name(given.name)
+        if given.action == "rename":
+            branch_name(given.to)
+    if isinstance(given, arguments.Tag):
+        branch_name(given.name, "tag")
+    if isinstance(given, arguments.Push | arguments.Sync) and given.branch:
+        branch_name(given.branch)
+    if isinstance(given, arguments.Push) and given.tag:
+        branch_name(given.tag, "tag")
+
+
+def _owned(root: str, policy: Policy) -> bool:
+    from interlock.guard.builtin import owned
+
+    return owned(root, policy, tree=True) or any(git_internal(part) for part in Path(root).parts)
+
+
+def _tool(name: str) -> Tool:
+    return next(tool for tool in TOOLS if tool.name == name)
+
+
+def _status(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Result:
+    assert isinstance(call.arguments, arguments.Status)
+    return git.reads.status(repo, facts, call.arguments, call.policy)
+
+
+def _log(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Result:
+    assert isinstance(call.arguments, arguments.Log)
+    return git.reads.log(repo, facts, call.arguments, call.policy)
+
+
+def _show(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Result:
+    assert isinstance(call.arguments, arguments.Show)
+    return git.showing.show(repo, facts, call.arguments, call.policy)
+
+
+def _diff(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Result:
+    assert isinstance(call.arguments, arguments.Diff)
+    return git.showing.diff(repo, facts, call.arguments, call.policy)
+
+
+def _blame(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Result:
+    assert isinstance(call.arguments, arguments.Blame)
+    return git.showing.blame(repo, facts, call.arguments, call.policy)
+
+
+READS: Final[Mapping[str, Callable[[Git, pygit2.Repository, Facts, Call], Result]]] = {
+    "git_status": _status,
+    "git_log": _log,
+    "git_show": _show,
+    "git_diff": _diff,
+    "git_blame": _blame,
+}
+
+
+def _lazily(module: str, function: str) -> Plan:
+    """The changing tools are loaded when one is first used: a server that only reads starts faster."""
+
+    def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned:
+        import importlib
+
+        found: Plan = getattr(importlib.import_module(f"interlock.git.{module}"), function)
+        return found(git, repo, facts, call)
+
+    return plan
+
+
+CHANGES: Final[Mapping[str, Plan]] = {
+    "git_commit": _lazily("committing", "plan"),
+    "git_branch": _lazily("branching", "plan_branch"),
+    "git_switch": _lazily("branching", "plan_switch"),
+    "git_tag": _lazily("branching", "plan_tag"),
+    "git_merge": _lazily("merging", "plan_merge"),
+    "git_revert": _lazily("merging", "plan_revert"),
+    "git_reset": _lazily("rewinding", "plan_reset"),
+    "git_restore": _lazily("rewinding", "plan_restore"),
+    "git_stash": _lazily("stashing", "plan"),
+    "git_sync": _lazily("syncing", "plan"),
+    "git_push": _lazily("pushing", "plan"),
+}
+
+
+def open_server(world: World) -> Git:
+    from .engine import prepare
+
+    prepare()
+    return Git(world)
+
+
+def reach(policy: Policy) -> tuple[list[Path], list[Path]]:
+    """The user's git configuration to read; the policy's repositories to write (for a glob, the folder above)."""
+    section = policy.section(Section)
+    if section is None:
+        return [], []
+    read = [place for place in user_configurations() if place.exists()]
+    read += [place.parent / "ignore" for place in user_configurations()[:1] if (place.parent / "ignore").exists()]
+    return read, [place for place in places(section) if place.exists()]
+
+
+def places(section: Section) -> list[Path]:
+    """Folders that hold all repositories of the policy."""
+    found = []
+    for pattern in section.repositories:
+        parts = pattern.split("/")
+        plain = next((i for i, part in enumerate(parts) if special(part)), len(parts))
+        found.append(Path("/".join(parts[:plain]) or "/"))
+    return list(dict.fromkeys(found))
+
+
+def programs(policy: Policy) -> Mapping[str, Program]:
+    """git for the network, and the program that signs: each in its own confinement."""
+    section = policy.section(Section)
+    if section is None:
+        return {}
+    from .transfer import network_programs
+
+    return network_programs(section, places(section))
+
+
+__all__ = ["TOOLS", "Git", "Manifest", "open_server", "places", "programs", "reach"]
