@@ -50,8 +50,13 @@ class Pipes:
             if key.fd == self._stdin:
                 yield None
             else:
-                with contextlib.suppress(BlockingIOError):
-                    yield self._streams[key.fd], os.read(key.fd, _CHUNK)
+                try:
+                    data = os.read(key.fd, _CHUNK)
+                except BlockingIOError:
+                    continue
+                if not data:
+                    self._poll.unregister(key.fd)
+                yield self._streams[key.fd], data
 
     def write(self, data: memoryview) -> int:
         try:
@@ -88,7 +93,7 @@ class Attached:
         self._feeding = True
 
     def ready(self, timeout: float, feeding: bool) -> Iterator[tuple[int, bytes] | None]:
-        if feeding != self._feeding:
+        if feeding != self._feeding and self._poll.get_map():
             self._feeding = feeding
             self._poll.modify(self._socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if feeding else 0))
         for _, events in self._poll.select(timeout):
@@ -105,7 +110,9 @@ class Attached:
         except OSError:
             data = b""
         if not data:
+            self._poll.unregister(self._socket)
             yield STDOUT, b""
+            yield STDERR, b""
             return
         self._buffer += data
         at = 0

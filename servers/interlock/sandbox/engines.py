@@ -21,7 +21,7 @@ from typing import Literal
 from interlock.guard.errors import Broken, Code, Failed, Refused
 
 from . import kernel
-from .channels import STDERR, STDOUT, Attached, Channel, Pipes
+from .channels import STDOUT, Attached, Channel, Pipes
 from .packets import pair, receive
 
 STEPS_MAX = 16
@@ -113,6 +113,7 @@ class _Run:
     began: bool = False  # our process inside has said so
     closed_out: bool = False  # the last step's output is complete
     fed: bool = False
+    ended: set[int] = field(default_factory=set)  # streams that are at their end
 
 
 class Engine:
@@ -174,9 +175,11 @@ class Engine:
                 for event in channel.ready(min(deadline - now, _TICK if stop is not None else 60.0), not run.fed):
                     if event is None:
                         self._feed(run, channel, source)
-                    elif not self._take_in(run, *event):
-                        self._gone(run, control)
-                        return self._output(run, limits)
+                    else:
+                        self._take_in(run, *event)
+                if len(run.ended) == 2 and not (run.closed_out and run.codes):
+                    self._gone(run)
+                    return self._output(run, limits)
                 if len(run.out) > limits.output + len(run.marker):
                     return self._output(run, limits)
         return self._output(run, limits)
@@ -246,27 +249,26 @@ class Engine:
         else:
             run.feed = run.feed[written:]
 
-    def _take_in(self, run: _Run, stream: int, data: bytes) -> bool:
-        """Sort what came; False when a stream ended before our process inside said that all is over."""
+    def _take_in(self, run: _Run, stream: int, data: bytes) -> None:
+        """Sort what came, and see whether our process inside says that all is over."""
         if not data:
-            return False
-        if stream == STDOUT:
+            run.ended.add(stream)
+        elif stream == STDOUT:
             if not run.began:
                 run.began, data = True, data[1:]
             run.out += data
             if run.out.endswith(run.marker + b"\n"):
                 run.closed_out = True
                 del run.out[-len(run.marker) - 1 :]
-        elif stream == STDERR:
+        else:
             run.err += data
             if (at := run.err.rfind(run.marker)) >= 0 and run.err.endswith(b"\n"):
                 run.codes = tuple(int(code) for code in run.err[at + len(run.marker) :].split())
                 del run.err[at:]
             elif len(run.err) > 4 * _STDERR_MAX:
                 del run.err[_STDERR_MAX : -len(run.marker) - 200]  # the middle; the end is still to come
-        return True
 
-    def _gone(self, run: _Run, control: socket.socket) -> None:
+    def _gone(self, run: _Run) -> None:
         """The sandbox ended by itself: a limit took our process inside, or it never began."""
         if run.began:
             return
