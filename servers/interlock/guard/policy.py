@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -97,6 +97,7 @@ def load_file(
     """`load` for a file that is read already. `guarded=False`: it matters not who may write it (tests of policies)."""
     chain = read_chain(first, profile)
     merged, problems = _merge(chain)
+    notes = list(_not_inherited(chain))
     values: dict[str, Any] = {}
     values[""] = _validated(Head, _only(merged, Head.model_fields), problems)
     models: dict[str, type[BaseModel]] = {**PARTS, **SECTIONS, **_redaction(merged)}
@@ -140,7 +141,7 @@ def load_file(
         state=head.state,
         redaction=values.get("redaction"),
         contexts_profiles=contexts,
-        warnings=(*reader.warnings, *never(all_rules, sections, getattr(sections.get("kubectl"), "contexts", ()))),
+        warnings=(*notes, *reader.warnings, *never(all_rules, sections, getattr(sections.get("kubectl"), "contexts", ()))),
         marks=tuple((file.path, file.mark) for file in chain if not file.profile),
         context_limits={context: _limits(chain, others[name]) for context, name in contexts.items() if name in others},
     )
@@ -186,6 +187,18 @@ def _merge(chain: Sequence[PolicyFile]) -> tuple[Node, list[Problem]]:
             elif key in ("contacts", "confine") or file is chain[0]:
                 out.setdefault(key, node)
     return merged, problems
+
+
+def _not_inherited(chain: Sequence[PolicyFile]) -> Iterator[Problem]:
+    """Keys of extended policies that count only in a policy that is used itself."""
+    for file in chain[1:]:
+        for key in ("agent", "state"):
+            if key in file.tree.keys:
+                yield at_key(file.tree, key, f"`{key}` is not taken from an extended policy")
+        for name, places in PLACES.items():
+            section = _keys(file.tree).get(name)
+            for key in sorted(places & section.keys.keys()) if section is not None else ():
+                yield at_key(section, key, f"`{name}.{key}` names places, so it is not taken from an extended policy")
 
 
 def _over(upper: Node | None, lower: Node, places: frozenset[str]) -> Node:

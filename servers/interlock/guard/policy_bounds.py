@@ -19,6 +19,8 @@ BOUNDS: Final[Mapping[str, tuple[str, ...]]] = {
     "logs": ("sources", "analyze"),
 }
 
+_EMPTY_IS_ANY: Final = frozenset(["registries"])
+
 
 def narrowed(
     start: Mapping[str, BaseModel], new: Mapping[str, BaseModel]
@@ -32,7 +34,8 @@ def narrowed(
             continue
         update: dict[str, Any] = {}
         for key in BOUNDS.get(name, tuple(type(section).model_fields)):
-            value, more = _narrow(getattr(start[name], key, None), getattr(section, key, None))
+            before, after = getattr(start[name], key, None), getattr(section, key, None)
+            value, more = _narrow_choice(before, after) if key in _EMPTY_IS_ANY else _narrow(before, after)
             if more:
                 added += [f"{name}.{key}: {what}" for what in more]
                 update[key] = value
@@ -40,8 +43,15 @@ def narrowed(
     return kept, tuple(added)
 
 
+def _narrow_choice(old: Any, new: Any) -> tuple[Any, list[str]]:
+    """The same for a tuple that means `any` when it is empty."""
+    if not old:
+        return new, []
+    return (old, ["any"]) if not new else _narrow(old, new)
+
+
 def _narrow(old: Any, new: Any) -> tuple[Any, list[str]]:
-    """What of `new` is within `old`, and what is not. An empty tuple of registries means any, so fewer is wider."""
+    """What of `new` is within `old`, and what is not."""
     if old == new:
         return new, []
     if isinstance(new, tuple) and isinstance(old, tuple):

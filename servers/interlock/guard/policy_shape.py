@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -27,8 +28,11 @@ _PLAIN = {
 def shape_problems(model: type[BaseModel], tree: Node, error: ValidationError) -> list[Problem]:
     """One problem for each of pydantic's errors, at the value or key that it is about."""
     problems = []
-    for one in error.errors(include_url=False, include_input=False):
+    errors = error.errors(include_url=False, include_input=False)
+    for one in errors:
         location = list(one["loc"])
+        if one["type"] == "too_short" and any(e["loc"][: len(location)] == one["loc"] for e in errors if e is not one):
+            continue  # it is short only because its items are wrong
         node, rest, parent, key = _find(tree, location)
         if one["type"] == "extra_forbidden" and parent is not None:
             known = _fields(model, location[:-1])
@@ -78,21 +82,22 @@ def _fields(model: type[BaseModel], location: list[Any]) -> list[str]:
     """The keys that may stand at a place."""
     current: Any = model
     for part in location:
-        if isinstance(current, type) and issubclass(current, BaseModel):
+        if _is_model(current):
             if part not in current.model_fields:
                 return []
-            current = current.model_fields[str(part)].annotation
-        current = _inner(current)
-    current = _inner(current)
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+            current = _without_none(current.model_fields[part].annotation)
+        else:  # an item of a list, or a value under a name of the user's
+            current = _without_none(next((a for a in reversed(get_args(current)) if a is not Ellipsis), None))
+    return list(current.model_fields) if _is_model(current) else []
 
 
-def _inner(kind: Any) -> Any:
-    """The model within Optional, dict, tuple or Annotated; the type itself where there is none."""
-    if isinstance(kind, type) and not get_args(kind):
-        return kind
-    for argument in get_args(kind):
-        found = _inner(argument)
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            return found
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _without_none(kind: Any) -> Any:
+    """The type in `X | None` and `Annotated[X, ...]`."""
+    while get_origin(kind) in (Annotated, Union, UnionType):
+        arguments = get_args(kind)
+        kind = arguments[0] if get_origin(kind) is Annotated else next(a for a in arguments if a is not type(None))
     return kind

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,12 +61,55 @@ def place_glob(value: Any) -> str:
 
 
 def path_pattern(value: Any) -> str:
-    """The glob of a rule for an attribute that is a path: a place, or `**/...` for anywhere. Raises ValueError."""
+    """The glob of a rule for an attribute that is a path: a place, or `**/...` for anywhere. Raises ValueError.
+
+    Where the file system does not tell cases apart, neither does the glob.
+    """
     text = _text(value)
     if text.startswith("**"):
         globs.check(text)
-        return text
-    return place_glob(text)
+        return any_case(text) if folds_case(str(Path.home())) else text
+    if not text.startswith(("/", "~")):
+        raise ValueError(f"a path is absolute, or begins with `~/` or `**/`: write `**/{text[:60]}` for anywhere")
+    glob = place_glob(text)
+    plain = "/".join(part for part in glob.split("/") if not globs.special(part))
+    return any_case(glob) if folds_case(plain) else glob
+
+
+@lru_cache(256)
+def folds_case(folder: str) -> bool:
+    """Whether names here (or in the nearest folder above that is there) are the same in either case."""
+    path = Path(folder)
+    while path != path.parent:
+        other = path.with_name(path.name.swapcase()) if path.name else path
+        if path.exists() and other != path:
+            try:
+                return other.samefile(path)
+            except OSError:
+                return False
+        path = path.parent
+    return False
+
+
+def any_case(glob: str) -> str:
+    """The same glob with either case of each letter."""
+    out, i = [], 0
+    while i < len(glob):
+        c = glob[i]
+        if c == "\\":
+            out.append(glob[i : i + 2])
+            i += 2
+            continue
+        if c == "[":
+            end = glob.find("]", i + 2) + 1
+            members = glob[i + 1 : end - 1]
+            out.append(f"[{members}{members.lstrip('!^').swapcase()}]")
+            i = end
+            continue
+        pair = sorted({c.lower(), c.upper()})
+        out.append(f"[{''.join(pair)}]" if len(pair) == 2 and all(len(p) == 1 for p in pair) else c)
+        i += 1
+    return "".join(out)
 
 
 def name_glob(value: Any) -> str:
