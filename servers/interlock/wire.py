@@ -10,7 +10,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import structlog
@@ -19,6 +19,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server as Protocol
 from mcp.server.stdio import stdio_server
 
+from . import pipes
 from .guard.model import Answer, Link, Tool
 from .guard.pipeline import Pipeline
 from .schemas import compact_schema
@@ -35,10 +36,13 @@ def serve_stdio(pipeline: Pipeline, tools: Sequence[Tool], name: str, version: s
 
 async def _serve(pipeline: Pipeline, tools: Sequence[Tool], name: str, version: str, instructions: str) -> None:
     protocol = make_protocol(pipeline, tools, name, version, instructions)
-    async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as group:
-        _stop_on_signal(group.cancel_scope)
-        await protocol.run(incoming, outgoing, protocol.create_initialization_options())
-        group.cancel_scope.cancel()
+    claimed = await pipes.claim()
+    streams = cast(tuple[anyio.AsyncFile[str], anyio.AsyncFile[str]], claimed) if claimed is not None else ()
+    with anyio.CancelScope() as scope:
+        _stop_on_signal(scope)
+        async with stdio_server(*streams) as (incoming, outgoing):
+            await protocol.run(incoming, outgoing, protocol.create_initialization_options())
+            scope.cancel()  # the client has left: nobody reads what is still to be written
 
 
 def make_protocol(
