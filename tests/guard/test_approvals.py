@@ -136,6 +136,15 @@ def test_a_request_holds_what_a_person_and_a_resume_need(it: Ledgers) -> None:
     assert found.digest == digest(call, look) and found.status == "pending" and found.expires == it.clock.now + 900
 
 
+def test_an_id_never_stands_for_two_things(it: Ledgers, waiting: Any) -> None:
+    it.approvals.approve(it.person, waiting.id)
+    moved = it.ask(make_call(waiting.id), make_look(("files.write", "/a", "another content")))
+    assert moved.id != waiting.id and moved.id.startswith("files-") and moved.status == "pending"
+    before = it.approvals.find(waiting.id)
+    assert before is not None and before.status == "void" and "has changed" in before.ended_why
+    assert spend(it, waiting.id, waiting.digest).code is Code.APPROVAL_REQUIRED
+
+
 def test_one_agent_cannot_bury_the_person(it: Ledgers) -> None:
     for number in range(WAITING_MAX):
         it.ask(make_call(f"files-{number}"), make_look(("files.write", f"/{number}", "")))

@@ -12,22 +12,21 @@ import errno
 import fcntl
 import json
 import os
-import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-from interlock.untrusted import one_line
+from typing import TYPE_CHECKING
 
 from . import statements
-from .disk import write_private
+from .disk import check_home, write_private
 from .errors import Broken, Code, Refused
 from .keys import Keys, Person, account
 from .model import Principal
+from .orders import FILE, LARGEST, ORDERS_MAX, identity, order_from, parse
+from .orders import Order as Order
 from .running import Registration as Registration
 from .running import Running as Running
 from .running import Watcher as Watcher
@@ -37,40 +36,6 @@ from .running import wait_for_acknowledgements
 
 if TYPE_CHECKING:
     from .state import State
-
-FILE: Final = "HALT"
-LARGEST: Final = 64 << 10  # bytes of the file that are read; a larger one halts everything
-ORDERS_MAX: Final = 50  # scoped orders at once; one more halts everything
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One halt. Empty `agent` or `server`: all of them."""
-
-    id: str  # empty for a file that somebody touched
-    by: str
-    at: float
-    reason: str
-    changes_only: bool = False
-    agent: str = ""
-    server: str = ""
-    homes: tuple[str, ...] = ()  # all that the same command halted
-
-    def covers(self, agent: str, server: str) -> bool:
-        return self.agent in ("", agent) and self.server in ("", server)
-
-    @property
-    def why(self) -> str:
-        """Who, when, why, in one line."""
-        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.at))
-        return f"halted by {one_line(self.by, 60)} at {when}" + (f": {one_line(self.reason)}" if self.reason else "")
-
-    @property
-    def scope(self) -> str:
-        parts = ["changes" if self.changes_only else "everything"]
-        parts += [f"of {one_line(self.agent, 60)}"] if self.agent else []
-        parts += [f"on {self.server}"] if self.server else []
-        return " ".join(parts)
 
 
 class Halt:
@@ -104,26 +69,26 @@ class Halt:
 
     def orders(self) -> tuple[Order, ...]:
         """What is in force now, oldest first. Never raises: what cannot be read halts everything."""
-        seen = _identity(self._path)
+        seen = identity(self._path)
         if seen == self._seen and self._current:
             return self._orders
         with self._lock:
             # The file is read after its identity: what changes in between has another identity next time.
-            seen = _identity(self._path)
+            seen = identity(self._path)
             if seen != self._seen or not self._current:
                 self._orders = self._read(seen)
                 self._seen = seen
             return self._orders
 
     def _read(self, seen: tuple[int, ...] | None) -> tuple[Order, ...]:
-        found = () if seen is None else _parse(self._path, seen)
+        found = () if seen is None else parse(self._path, seen)
         self._current = True
         if self._state is None or self._keys is None:
             return found
         try:
             ids = {order.id for order in found}
             rows = self._state.read().execute("SELECT id, body FROM halts ORDER BY at")
-            noted = {row["id"]: order for row in rows if (order := _order(json.loads(row["body"]))) is not None}
+            noted = {row["id"]: order for row in rows if (order := order_from(json.loads(row["body"]))) is not None}
             self._noted.update(noted)
             self._noted.update({order.id: order for order in found if order.id})
             released = self._released()
@@ -169,8 +134,8 @@ class Halt:
         On a disk so full that it cannot be written, everything is halted instead. Raises Broken.
         """
         with self._writing():
-            seen = _identity(self._path)
-            present = () if seen is None else _parse(self._path, seen)
+            seen = identity(self._path)
+            present = () if seen is None else parse(self._path, seen)
             # A touched or unreadable file halts everything: that must not become narrower by what is added.
             whole = [one for one in present if not one.id][:1]
             present = (*whole, *(one for one in present if one.id and one.id != order.id))
@@ -194,8 +159,8 @@ class Halt:
         with self._writing():
             if names:
                 statements.sign_and_store(person, state, "resume", orders=names)
-            seen = _identity(self._path)
-            present = () if seen is None else _parse(self._path, seen)
+            seen = identity(self._path)
+            present = () if seen is None else parse(self._path, seen)
             self._store([order for order in present if order not in released])
         with state.tx() as db:
             db.executemany("DELETE FROM halts WHERE id = ?", [(name,) for name in names])
@@ -209,6 +174,8 @@ class Halt:
     def _writing(self) -> Iterator[None]:
         """Two people at once must not lose one another's order."""
         try:
+            if not self._home.exists():
+                check_home(self._home, create=True)
             fd = os.open(self._home / ".halt.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise Broken(
@@ -323,77 +290,6 @@ def _void_waiting(home: Path, order: Order, state: State | None = None) -> None:
     finally:
         if state is None:
             opened.close()
-
-
-def _identity(path: Path) -> tuple[int, ...] | None:
-    """What changes when the file does; None when there is none. Anything but `no such file` counts as present."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return (-1, error.errno or 0)
-    return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode, found.st_uid)
-
-
-def _parse(path: Path, seen: tuple[int, ...]) -> tuple[Order, ...]:
-    """The file's orders. Whatever is not exactly that is one order that halts everything."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                return (_everything(seen, "HALT is not a plain file"),)
-            content = file.read(LARGEST + 1)
-    except FileNotFoundError:
-        return ()
-    except OSError:
-        return (_everything(seen, "HALT cannot be read"),)
-    if not content.strip():
-        return (_everything(seen, "the HALT file is there"),)
-    try:
-        if len(content) > LARGEST:
-            raise ValueError
-        text = content.decode("utf-8").strip()
-        lines = [text] if text.startswith("{") and "\n{" not in text else text.split("\n")
-        orders = [_order(json.loads(line)) for line in lines if line.strip()]
-    except (ValueError, RecursionError):
-        orders = [None]
-    found = tuple(order for order in orders if order is not None)
-    if len(found) != len(orders) or not found or len(found) > ORDERS_MAX:
-        return (_everything(seen, "HALT cannot be understood, so everything is halted"),)
-    return found
-
-
-def _order(said: Any) -> Order | None:
-    """One order from JSON; None where a key is unknown or of another type: nothing is guessed."""
-    types: dict[str, type | tuple[type, ...]] = {
-        "id": str, "by": str, "at": (int, float), "reason": str, "changes_only": bool, "agent": str, "server": str,
-        "homes": list,
-    }  # fmt: skip
-    if not isinstance(said, dict) or not set(said) <= set(types):
-        return None
-    if any(
-        not isinstance(value, types[key]) or (key == "at" and isinstance(value, bool)) for key, value in said.items()
-    ):
-        return None
-    if not 0 <= said.get("at", 0.0) < 1e11:
-        return None
-    return Order(
-        said.get("id", ""), said.get("by", "somebody"), float(said.get("at", 0.0)), said.get("reason", ""),
-        said.get("changes_only", False), said.get("agent", ""), said.get("server", ""),
-        tuple(str(home) for home in said.get("homes", ())),
-    )  # fmt: skip
-
-
-def _everything(seen: tuple[int, ...], reason: str) -> Order:
-    by, at = "somebody", time.time()
-    if len(seen) > 2:
-        at = seen[1] / 1e9
-        with suppress(KeyError, ImportError):
-            import pwd
-
-            by = pwd.getpwuid(seen[5]).pw_name
-    return Order("", by, at, reason)
 
 
 def _remove(path: Path) -> None:

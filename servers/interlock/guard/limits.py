@@ -82,7 +82,7 @@ class LimitsLedger:
         Raises Refused (limit_reached), and Broken when the disk is too full to begin a change.
         """
         if not look.undoes:
-            self._state.check_room(look.size)
+            self._state.check_room()
         rate = limits.changes if look.remote else limits.local_changes
         word = "changes outside this machine" if look.remote else "changes on this machine"
         resources = list(dict.fromkeys(action.resource for action in look.actions)) or [""]
@@ -335,8 +335,7 @@ def _when(back: float, now: float) -> str:
     return f"in {seconds} s, at {time.strftime('%H:%M:%S', time.gmtime(now + seconds))} UTC"
 
 
-def _span(seconds: Sequence[int] | int) -> str:
-    assert isinstance(seconds, int)
+def _span(seconds: int) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds % size == 0 and seconds >= size:
             return f"{seconds // size} {unit}"

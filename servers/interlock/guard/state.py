@@ -8,10 +8,8 @@ restart. The file is trusted only while the home and everything in it that SQLit
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,25 +17,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from .database import BUSY_SECONDS, Rows, begin_wal, connect, translated
 from .disk import RESERVE_BYTES, check_home, check_private_file, free_bytes, make_reserve
 from .errors import Broken
 from .tables import TABLES, VERSION
 
-BUSY_SECONDS: Final = 5.0
 BACK_SECONDS: Final = 600.0  # how far the wall clock may lie behind the highest time seen
 CLOCK_STEP: Final = 1.0  # the highest time is written down when it has grown by this much
 LOW_BYTES: Final = 256 << 10  # below this the reserve is freed, so that outcomes, undo and halt go on
 ROOM_BYTES: Final = 8 << 20  # below this no new change begins
-
-
-class Rows(list[sqlite3.Row]):
-    """Rows already read: nothing stays open behind them, so the log of the database can always be folded back."""
-
-    def fetchone(self) -> sqlite3.Row | None:
-        return self[0] if self else None
-
-    def fetchall(self) -> list[sqlite3.Row]:
-        return self
 
 
 class State:
@@ -56,6 +44,7 @@ class State:
         self._full_sync = False
         self._identity = (0, 0)
         self._pid = os.getpid()
+        self._stale_reader = False  # the writer met an error: the reader opens anew too
         self._stale: list[sqlite3.Connection] = []  # opened before a fork: closing them here would harm the parent
         self._highest = 0.0
         self._saved = 0.0
@@ -64,7 +53,7 @@ class State:
         check_home(home, create=True)
         with suppress(Broken):
             self.restore_reserve()
-        with self._writing, _translated(self._file):
+        with self._writing, translated(self._file):
             self._open_writer(create=True)
 
     # ---------------------------------------------------------------- transactions
@@ -79,11 +68,12 @@ class State:
         if self._owner == threading.get_ident():
             raise Broken("the guard opened a transaction inside another one")
         if not self._writing.acquire(timeout=2 * BUSY_SECONDS):
-            raise Broken(*_BUSY)
+            raise Broken("the state is busy with another call", hint="try again")
         try:
-            with _translated(self._file, self._drop):
+            with translated(self._file, self._drop):
                 db = self._begin(durable)
-                self._owner = threading.get_ident()
+            self._owner = threading.get_ident()
+            with translated(self._file, self._drop, system=False):
                 try:
                     yield db
                     if self._highest - self._saved >= CLOCK_STEP:
@@ -106,15 +96,16 @@ class State:
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> Rows:
         """The rows of one SELECT, all read when it returns; never waits for a writer."""
-        with self._reading, _translated(self._file, self._drop_reader):
+        with self._reading, translated(self._file, self._drop_reader):
             reader = self._reader
-            if reader is None or self._pid != os.getpid() or not self._same_file():
+            if reader is None or self._stale_reader or self._pid != os.getpid() or not self._same_file():
                 reader = self._open_reader()
             return Rows(reader.execute(sql, values))
 
     def close(self) -> None:
-        with self._writing:
+        with self._reading, self._writing:
             self._drop()
+            self._drop_reader()
 
     # ---------------------------------------------------------------- time
 
@@ -142,8 +133,8 @@ class State:
     def mend_clock(self) -> None:
         """Take the wall clock as right although later times were seen. For people.
 
-        Only tightens, so it needs no signature: whatever a clock set back could revive ends here (pending calls,
-        grants, a switched profile).
+        Needs no signature, for whatever a clock set back could revive ends here: pending calls, approvals, grants,
+        and a switched profile, whichever way that goes.
         """
         with self.tx(durable=True) as db:
             self._highest = self._saved = self._clock()
@@ -220,9 +211,9 @@ class State:
     def _open_writer(self, create: bool = False) -> sqlite3.Connection:
         self._drop()
         self._check_files(create)
-        db = self._connect()
+        db = connect(self._file, BUSY_SECONDS)
         try:
-            _begin_wal(db)
+            begin_wal(db)
             db.execute("PRAGMA synchronous = NORMAL")
             self._full_sync = False
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -255,21 +246,17 @@ class State:
         """Opens what the writer has opened and checked; the writer first where that is not so."""
         self._drop_reader()
         if self._writer is None or self._pid != os.getpid() or not self._same_file():
-            if self._owner == threading.get_ident():
-                raise Broken(f"{self._file} was replaced during a transaction", hint="try again")
-            with self._writing:
-                self._open_writer()
-        self._reader = self._connect()
+            # Whoever holds the lock may wait for us in turn: never wait for ever.
+            if self._owner == threading.get_ident() or not self._writing.acquire(timeout=BUSY_SECONDS):
+                raise Broken("the state is being opened by another call", hint="try again")
+            try:
+                if self._writer is None or self._pid != os.getpid() or not self._same_file():
+                    self._open_writer()
+            finally:
+                self._writing.release()
+        self._stale_reader = False
+        self._reader = connect(self._file, BUSY_SECONDS)
         return self._reader
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA journal_size_limit = 4194304")
-        db.execute("PRAGMA trusted_schema = OFF")
-        if sys.platform == "darwin":
-            db.execute("PRAGMA fullfsync = ON")
-        return db
 
     def _check_files(self, create: bool) -> None:
         check_home(self.home)
@@ -290,8 +277,8 @@ class State:
 
     def _drop(self) -> None:
         writer, self._writer = self._writer, None
+        self._stale_reader = True
         self._close(writer)
-        self._drop_reader()
 
     def _drop_reader(self) -> None:
         reader, self._reader = self._reader, None
@@ -305,77 +292,3 @@ class State:
             return
         with suppress(sqlite3.Error):
             db.close()
-
-
-_BUSY: Final = ("the state is locked by another process",)
-
-
-def _begin_wal(db: sqlite3.Connection) -> None:
-    """Switching to WAL ignores the busy timeout while another process does the same."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-            continue
-        if mode != "wal":
-            raise sqlite3.OperationalError("this file system does not support WAL")
-        return
-
-
-@contextmanager
-def _translated(file: Path, drop: Callable[[], None] | None = None) -> Iterator[None]:
-    """SQLite's and the system's errors as Broken; `drop` closes connections so that the next use opens anew."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        broken = _broken(error, file)
-        if drop is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
-            drop()
-        raise broken from error
-    except OSError as error:
-        if error.errno is None or isinstance(error, TimeoutError):
-            raise
-        raise Broken(f"{file} cannot be used ({os.strerror(error.errno).lower()})", hint=_hint(error.errno)) from error
-
-
-def _broken(error: sqlite3.Error, file: Path) -> Broken:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    match code:
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return Broken(
-                f"{file} is locked by another process for more than {BUSY_SECONDS:.0f} s",
-                hint="try again; `interlock status` shows the running servers, `fuser` on that file who holds it",
-            )
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return Broken(
-                f"{file} is damaged",
-                hint="stop the servers, move it and its -wal and -shm aside (keep them: undo needs its rows), put a "
-                "good copy in its place or let a new one be made, then run `interlock audit repair`",
-            )
-        case sqlite3.SQLITE_FULL:
-            return Broken(f"{file} cannot grow: the disk is full", hint=_hint(errno.ENOSPC))
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_AUTH:
-            return Broken(f"{file} cannot be opened for writing", hint=_hint(errno.EACCES))
-        case sqlite3.SQLITE_IOERR:
-            return Broken(
-                f"{file} cannot be read or written (I/O error)", hint="look at the disk; free space if it is full"
-            )
-        case _:
-            return Broken(
-                f"{file} cannot be used ({type(error).__name__}: {error})", hint="`interlock doctor` tells more"
-            )
-
-
-def _hint(number: int) -> str:
-    return {
-        errno.ENOSPC: "free space on the disk that holds it; servers go on by themselves then",
-        errno.EDQUOT: "free space within this account's quota; servers go on by themselves then",
-        errno.EROFS: "the disk is mounted read-only: mend that; servers go on by themselves then",
-        errno.EACCES: "give this account write access (folder 0700, file 0600) on a writable disk",
-    }.get(number, "`interlock doctor` tells more")
