@@ -163,9 +163,24 @@ def test_no_cell_is_a_formula(records: Records, run: Run) -> None:
     assert rows[-1]["reason"].startswith("'=") and rows[-1]["tool"] == "'@x"
 
 
+def test_a_call_that_waits_is_asked_not_refused(records: Records, run: Run) -> None:
+    waits = {"code": "approval_required", "message": "docs are reviewed", "rule": "docs"}
+    records.append(fields(7, stage="refused", error=waits))
+    assert "\tasked\t" in run("tail")[1]
+    assert run("show", "files-0000007")[1].startswith("files-0000007  read_file  asked")
+    records.append(fields(7))
+    shown = run("show", "files-0000007")[1]
+    assert shown.startswith("files-0000007  read_file  done") and "no because" not in shown and "asked" in shown
+    text = run("report")[1]
+    assert "made 4 calls" in text and "1 refused, 1 asked of people" in text
+
+
 def test_report_of_a_day(records: Records, run: Run) -> None:
     code, text = run("report")
-    assert code == 0 and "1 agent (tester) made 3 calls in 1 session: 1 change, 1 refused, 1 approval" in text
+    assert (
+        code == 0
+        and "1 agent (tester) made 3 calls in 1 session: 1 change, 1 refused, 0 asked of people, 1 approved" in text
+    )
     for heading in ("## Look at these", "## Changes", "## Approved by people", "## Refused", "## Tools"):
         assert heading in text
     assert no_terminal_tricks(text)

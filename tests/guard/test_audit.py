@@ -70,6 +70,16 @@ TAMPERING: dict[str, tuple[Callable[[Lines], Lines], str, int]] = {
     "the last line twice": (lambda lines: [*lines, lines[-1]], "replayed", 603),
     "a removed line": (lambda lines: [*lines[:99], *lines[100:]], "removed", 100),
     "removed lines at the beginning": (lambda lines: lines[20:], "removed", 1),
+    "a line with a number out of this world": (
+        lambda lines: [*lines[:99], remade({**json.loads(lines[99]), "seq": 10**14}, "0" * 64)[0], *lines[100:]],
+        "removed",
+        100,
+    ),
+    "an edited number": (
+        lambda lines: [*lines[:99], lines[99].replace(b":100,", b":900,"), *lines[100:]],
+        "edited",
+        100,
+    ),
     "a line of its own": (lambda lines: [*lines[:99], b'{"seq":100}\n', *lines[99:]], "edited", 100),
     "a line added at the end": (
         lambda lines: [*lines, remade({**json.loads(lines[5]), "seq": 603}, json.loads(lines[-1])["hash"])[0]],

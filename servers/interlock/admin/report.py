@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from interlock.guard.chains import stamp
 from interlock.untrusted import one_line
 
+from .story import outcome
+
 if TYPE_CHECKING:
     from interlock.guard.changes import Change
 
@@ -43,6 +45,7 @@ class Day:
     redactions: int = 0
     chars: int = 0
     changes: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # by id, the latest record of each
+    asked: set[str] = field(default_factory=set)
     consents: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     refusals: dict[tuple[str, str], list[Mapping[str, Any]]] = field(default_factory=dict)
     chain: list[Mapping[str, Any]] = field(default_factory=list)  # reconciled, repaired
@@ -53,6 +56,9 @@ class Day:
         if stage in ("reconciled", "repaired"):
             self.chain.append(record)
         if stage not in _OUTCOMES or not record.get("call"):
+            return
+        if outcome(record) == "asked":
+            self.asked.add(str(record["call"]))
             return
         self.calls += 1
         self.outcomes[stage] += 1
@@ -87,7 +93,8 @@ class Day:
         return (
             f"{_many(len(self.agents), 'agent')} ({who}) made {_many(self.calls, 'call')} "
             f"in {_many(len(self.sessions), 'session')}: {_many(len(self.changes), 'change')}, "
-            f"{self.outcomes['refused']:,} refused, {_many(len(self.consents), 'approval')}, "
+            f"{self.outcomes['refused']:,} refused, {len(self.asked):,} asked of people, "
+            f"{len(self.consents):,} approved by them, "
             f"{_many(self.redactions, 'secret')} redacted."
         )
 

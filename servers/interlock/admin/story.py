@@ -47,7 +47,7 @@ def _facts(records: Sequence[Mapping[str, Any]], change: Change | None) -> Itera
     own = [record for record in records if record.get("call")]  # the others tell of its snapshot or its settling
     last = own[-1] if own else {}
     full = _richest(own)
-    stage = change.status if change is not None else str(last.get("stage", ""))
+    stage = change.status if change is not None else outcome(last)
     name = str(full.get("call") or (change.id if change else ""))
     tool = str(full.get("tool") or (change.tool if change else ""))
     yield Fact("", f"{name}  {tool}  {stage}", stage)
@@ -60,9 +60,7 @@ def _facts(records: Sequence[Mapping[str, Any]], change: Change | None) -> Itera
     if full.get("reason"):
         yield Fact("agent says", f"“{one_line(str(full['reason']), 300)}”")
     yield from _decision(full)
-    for error in (record["error"] for record in records if isinstance(record.get("error"), Mapping)):
-        yield Fact("no because", one_line(f"{error.get('code', '')}: {error.get('message', '')}", 400), "refused")
-        yield Fact("instead", one_line(str(error.get("hint") or ""), 400))
+    yield from _errors(own)
     yield Fact("result", _result(last))
     yield from _undo(last, change)
     for position, record in enumerate(records):
@@ -122,6 +120,24 @@ def _decision(record: Mapping[str, Any]) -> Iterator[Fact]:
         channel = str(consent.get("channel", ""))
         text = f"approved by {consent.get('by', '')} {how.get(channel, channel)}{on}"
         yield Fact("consent", one_line(text, 200), "approved")
+
+
+def _errors(records: Sequence[Mapping[str, Any]]) -> Iterator[Fact]:
+    for record in records:
+        error = record.get("error")
+        if not isinstance(error, Mapping):
+            continue
+        if outcome(record) == "asked":
+            yield Fact("asked", f"{local(str(record.get('time', '')))}: {one_line(str(error.get('message', '')), 300)}")
+            continue
+        yield Fact("no because", one_line(f"{error.get('code', '')}: {error.get('message', '')}", 400), "refused")
+
+
+def outcome(record: Mapping[str, Any]) -> str:
+    """The record's stage in a person's word: a call that waits for a person is no refusal to them."""
+    error = record.get("error")
+    waits = isinstance(error, Mapping) and error.get("code") == "approval_required"
+    return "asked" if waits else str(record.get("stage", ""))
 
 
 def _result(record: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from . import chains
+from .diagnosis import diagnose, span
 from .errors import Broken
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class _Chain:
         if known is None:
             self._find(name, 0, "no_head", "state.db knows nothing of this chain")
         elif last.seq < known.head.seq:
-            gone = _span(last.seq + 1, known.head.seq)
+            gone = span(last.seq + 1, known.head.seq)
             self._find(name, self.lines, "cut", f"it ends at record {last.seq}; {gone} were recorded and are gone")
             return
         elif last.seq > known.head.seq and known.status == "closed":
@@ -224,30 +225,18 @@ class _Chain:
     def _diagnose(self) -> None:
         lines = list(self._lines())
         self.report.records += len(lines)
-        there = {line.seq for _, _, line in lines if line is not None}
-        met: dict[str, tuple[str, int]] = {}
-        seq, prev, found = 0, chains.genesis(self.chain), 0
         gone = [part for part in range(self.parts[-1] + 1) if part not in self.parts]
         for part in gone:
             self._find(chains.part_name(self.chain, part), 0, "missing_file", "this part of the chain is gone")
-        for file, number, line in lines:
-            kind, message = _judge_line(line, seq, prev, there, met, bool(gone))
-            if kind:
-                found += 1
-                if found <= SHOWN_PER_CHAIN:
-                    self._find(file, number, kind, message)
-            if line is not None:
-                met.setdefault(line.hash, (file, number))
-                if kind != "replayed":
-                    seq, prev = line.seq, line.hash
-            else:
-                seq += 1
-                prev = ""  # unknown: the next line cannot be blamed for its link
-        if found > SHOWN_PER_CHAIN:
-            self.report.notes.append(f"{self.chain}: {found - SHOWN_PER_CHAIN} more findings not shown")
-        if self.known is not None and there and max(there) < self.known.head.seq:
-            gone_lines = _span(max(there) + 1, self.known.head.seq)
-            self._find(lines[-1][0], 0, "cut", f"it ends at record {max(there)}; {gone_lines} are gone")
+        found = diagnose(self.chain, lines, bool(gone))
+        for problem in found[:SHOWN_PER_CHAIN]:
+            self._find(*problem)
+        if len(found) > SHOWN_PER_CHAIN:
+            self.report.notes.append(f"{self.chain}: {len(found) - SHOWN_PER_CHAIN} more findings not shown")
+        last = max((line.seq for _, _, line in lines if line is not None), default=0)
+        if self.known is not None and last < self.known.head.seq:
+            missing = span(last + 1, self.known.head.seq)
+            self._find(lines[-1][0], lines[-1][1], "cut", f"it ends at record {last}; {missing} are gone")
 
     def _lines(self) -> Iterator[tuple[str, int, chains.Line | None]]:
         for part in self.parts:
@@ -261,41 +250,6 @@ class _Chain:
 
     def _find(self, file: str, line: int, kind: str, message: str) -> None:
         self.report.findings.append(Finding(self.chain, file, line, kind, message))
-
-
-def _judge_line(
-    line: chains.Line | None,
-    seq: int,
-    prev: str,
-    there: set[int],
-    met: Mapping[str, tuple[str, int]],
-    part_gone: bool,
-) -> tuple[str, str]:
-    """What is wrong with this line after record `seq` with hash `prev`; empty when nothing is."""
-    if line is None:
-        return "edited", f"this is no record; record {seq + 1} was expected"
-    if not line.sound:
-        return "edited", f"the text of record {line.seq} is not what was written"
-    if line.seq == seq + 1 and line.prev == prev:
-        return "", ""
-    if line.hash in met:
-        return "replayed", f"the same line as {met[line.hash][0]}:{met[line.hash][1]} (record {line.seq})"
-    if line.seq > seq + 1:
-        absent = [n for n in range(seq + 1, line.seq) if n not in there]
-        if not absent:
-            return "reordered", f"record {line.seq} stands where {seq + 1} belongs"
-        if part_gone:
-            return "", ""  # said already: the file is gone
-        return "removed", f"{_span(absent[0], absent[-1])} {'is' if len(absent) == 1 else 'are'} gone before this line"
-    if line.seq <= seq:
-        return "reordered", f"record {line.seq} stands after record {seq}"
-    if not prev:
-        return "", ""
-    return "rewritten", f"record {line.seq} does not link to the line before: one of the two was replaced"
-
-
-def _span(first: int, last: int) -> str:
-    return f"record {first}" if first == last else f"records {first}-{last}"
 
 
 def _heads(state: State, keys: Keys) -> dict[str, _Known]:
