@@ -117,7 +117,7 @@ def known_secret(path: str) -> bool:
     """Whether a file of this name is read whole only, and without its values."""
     parts = folded(path)
     return any(
-        _in(_SECRET, part) or (i > 0 and _in(_SECRET, f"{parts[i - 1]}/{part}")) is not None
+        _in(_SECRET, part) is not None or (i > 0 and _in(_SECRET, f"{parts[i - 1]}/{part}") is not None)
         for i, part in enumerate(parts)
     )
 
