@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from recording import AuditHome, fields
 
 from interlock.guard import audit, chains
@@ -102,6 +108,25 @@ def test_each_tampering_is_found_and_named(home: AuditHome, what: str) -> None:
     assert (finding.kind, finding.line) == (kind, line), home.verify().findings
     assert finding.chain == path.stem and finding.file == path.name
     assert path.name in str(finding)
+
+
+@given(st.data())
+def test_any_other_bytes_are_found(data: st.DataObject) -> None:
+    """Whatever is done to a finished chain's file: if its bytes are not the same, it is found."""
+    home, path, original = _finished()
+    at = data.draw(st.integers(0, len(original)))
+    length = data.draw(st.sampled_from([0, 1, 7, 300, len(original)]))
+    new = original[:at] + data.draw(st.binary(max_size=20)) + original[at + length :]
+    path.write_bytes(new)
+    assert home.verify().ok == (new == original)
+
+
+@cache
+def _finished() -> tuple[AuditHome, Path, bytes]:
+    home = AuditHome(Path(tempfile.mkdtemp()))
+    atexit.register(shutil.rmtree, home.folder, ignore_errors=True)
+    path = home.chain(40)
+    return home, path, path.read_bytes()
 
 
 def test_a_removed_file_is_found(home: AuditHome) -> None:
