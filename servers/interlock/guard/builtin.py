@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -116,10 +117,8 @@ def protection(path: str, policy: Policy, *, change: bool = True) -> str | None:
 def known_secret(path: str) -> bool:
     """Whether a file of this name is read whole only, and without its values."""
     parts = folded(path)
-    return any(
-        _in(_SECRET, part) is not None or (i > 0 and _in(_SECRET, f"{parts[i - 1]}/{part}") is not None)
-        for i, part in enumerate(parts)
-    )
+    pairs = (f"{parent}/{part}" for parent, part in pairwise(parts))
+    return any(_in(_SECRET, name) is not None for name in (*parts, *pairs))
 
 
 def owned(path: str, policy: Policy, *, tree: bool = False) -> bool:

@@ -20,6 +20,7 @@ from .policy_problems import PolicyError, Problem, at, at_key, nearest
 PROFILES: Final = ("readonly", "development", "staging", "production", "incident")
 MAX_BYTES: Final = 1 << 20
 MAX_CHAIN: Final = 8  # files that extend each other
+_NO_VALUE: Final = "give it one or take the key out (a lone `~` is YAML's word for nothing)"
 POLICY_VARIABLE: Final = "INTERLOCK_POLICY"
 
 
@@ -213,7 +214,7 @@ def refuse_empty(tree: Node) -> None:
         if isinstance(node.value, dict):
             for key, value in node.value.items():
                 if value.value is None:
-                    problems.append(at_key(node, key, f"`{key[:60]}` has no value", "give it one or take the key out"))
+                    problems.append(at_key(node, key, f"`{key[:60]}` has no value", _NO_VALUE))
                 elif value.value == {}:
                     problems.append(at_key(node, key, f"`{key[:60]}` is empty", "take the key out"))
                 elif value.value == [] and key not in ("analyze", "contacts"):

@@ -30,7 +30,7 @@ def never(rules: Sequence[Rule], sections: Collection[str], contexts: Collection
         if servers and not servers & set(sections):
             listed = ", ".join(sorted(servers))
             yield _problem(
-                rule, f"`{rule.id}` never takes effect: there is no `{listed}` section, so all is out of bounds"
+                rule, f"`{rule.id}` never takes effect: without a `{listed}` section all is out of bounds"
             )
             continue
         wanted = rule.where.get("context")
