@@ -61,6 +61,7 @@ _LOGGER: Final = re.compile(
     r"(?P<name>[A-Za-z_][\w$-]*(?:[.$/][\w$<>-]+)+|[A-Z][a-z0-9]+[A-Z]\w*)(?:@[0-9a-f]+)?(?:\.(?:java|py|go|cc|cpp|rs):\d+)?"
     r"(?:(?:\(\d+\))?:(?::)?[ ]+|[ ]+-[ ]+|[ ]+(?=\[))"
 )
+_RAISED: Final = re.compile(r"(?:Error|Exception|Warning|Failure|Exit|Interrupt)$")
 _COLUMN: Final = re.compile(r"([A-Za-z][\w.-]{0,30})(?:[ ]{2,}|\t)")
 _PROGRAM: Final = re.compile(r"(\S{1,60})(?: \*64)? +- +")
 _SYSLOG5: Final = re.compile(r"(?P<host>\S{1,255}) (?P<app>\S{1,48}) \S{1,128} \S{1,32} (?:-|(?:\[[^\]]{0,400}\])+) ?")
@@ -206,7 +207,7 @@ def _after_level(line: str, position: int) -> tuple[int, str]:
             position = number.end()
             continue
         named = None if service else (_LOGGER.match(line, position) or _COLUMN.match(line, position))
-        if named is None:
+        if named is None or _RAISED.search(named.group(1)):
             break
         service = named.group(1)
         position = named.end()
@@ -242,7 +243,7 @@ def _after_time(line: str, position: int, syslog: bool) -> tuple[int, str, str]:
         if word is not None:
             return word.end(), "", word.group().strip()
     logger = _LOGGER.match(line, position)
-    if logger is not None:
+    if logger is not None and not _RAISED.search(logger.group("name")):
         return logger.end(), logger.group("name"), ""
     return position, "", ""
 

@@ -26,9 +26,9 @@ _MASKS: Final = re.compile(
   | (?P<ip6>(?<![\w:.])(?:[0-9a-fA-F]{{1,4}}:){{3,7}}(?::?[0-9a-fA-F]{{1,4}}|:)(?:%\w+)?(?::\d{{1,5}})?(?![\w:])|(?<![\w:])[0-9a-fA-F]{{0,4}}::(?:[0-9a-fA-F]{{1,4}}:){{0,6}}[0-9a-fA-F]{{1,4}}(?![\w:])
       |(?<![\w:-])(?:[0-9a-fA-F]{{2}}[:-]){{5,7}}[0-9a-fA-F]{{2}}(?![\w:-]))
   | (?P<host>(?<![\w./@$\\-])(?:[A-Za-z0-9_](?:[\w-]{{0,61}}[A-Za-z0-9])?\.){{1,8}}(?:com|net|org|edu|gov|mil|io|dev|app|info|biz|local|internal|localdomain|lan|corp|home|arpa|example|test|invalid|hk|cn|jp|kr|tw|de|uk|fr|nl|ru|br|it|es|pl|se|ch|at|be|au|ca|us|eu|in|mx|ar|cl|co|tv|me|cc|tr|gr|cz|hu|ro|ua|il|sg|my|th|vn|id|ph|za|om|ir|pk|dk|no|fi|pt|ie|nz|svc)\.?(?::\d{{1,5}})?(?![\w(-]|\.\w|:\w))
-  | (?P<ip>(?<![\w.])\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}(?:[:/]\d{{1,5}})?(?![\w]|\.\d))
+  | (?P<ip>(?:(?<![\w./])/)?(?<![\w.])\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}(?:[:/]\d{{1,5}})?(?![\w]|\.\d))
   | (?P<endpoint>(?<![\w./-])(?:(?=[\w.-]{{0,60}}[A-Za-z])(?=[A-Za-z]{{0,40}}[\d.-])[A-Za-z0-9][\w.-]{{0,60}}:\d{{2,5}}|localhost:\d{{2,5}})(?![\w.:]))
-  | (?P<path>(?<![\w.<>)/$])(?:~|\.{{1,2}})?/[\w.@%+~:$\#=-]+(?:/[\w.@%+~:$\#=*-]*)+|(?<![\w.<>)/:$])/(?=[\w.@-]{{0,60}}[\d._])[\w.@-]{{2,}}
+  | (?P<path>(?<![\w.<>)/$])(?:~|\.{{1,2}})?/[\w.@%+~:$\#=-]+(?:/[\w.@%+~:$\#=*-]*)+|(?<![\w.<>)/:$])/(?!\d{{1,3}}\.\d{{1,3}}\.)(?=[\w.@-]{{0,60}}[\d._])[\w.@-]{{2,}}
       |\b[A-Za-z]:\\[^\s"'<>|,;)]+|(?<![\w])\\\\[\w.$?-]+\\[^\s"'<>|,;)]+)
   | (?P<hex>(?<![\w])0[xX][0-9a-fA-F]+\b)
   | (?P<brace>\{{[0-9a-fA-F-]{{32,38}}\}}(?:[\w/\\.-]*))
@@ -74,8 +74,17 @@ def _slot(match: re.Match[str]) -> str:
 
 def group_key(masked: str) -> str:
     """What two masked messages must share to be one template: slots untyped, neighbours and optional parts merged."""
-    text = SLOT.sub("<*>", masked)
-    text = _COLLAPSE.sub("<*>", text)
+    text = collapse(SLOT.sub("<*>", masked))
     text = _LIST.sub(r"\1", text)
     text = _OPTIONAL.sub("", text)
     return _SPACE.sub(" ", text).strip()
+
+
+def collapse(text: str) -> str:
+    """Neighbouring untyped slots are one."""
+    return _COLLAPSE.sub("<*>", text)
+
+
+def normalised(text: str) -> str:
+    """A template with untyped slots on one line, as scorers of log parsers compare it."""
+    return _SPACE.sub(" ", collapse(SLOT.sub("<*>", text))).strip()

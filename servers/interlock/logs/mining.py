@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .dissect import continues, dissect
-from .masking import group_key, mask
+from .masking import collapse, group_key, mask
 from .merging import merge
-from .safe import CONTEXT, Safe, spans_lines
+from .safe import CONTEXT, Safe, context_above, spans_lines
 
 DIGITS: Final = b"0123456789"
 # Both are shaped for speed: a bare class, and a literal first byte with the look-behind after it.
@@ -31,7 +31,7 @@ _PATH: Final = re.compile(rb"/(?<![\w.<>)/:$]/)[\w.@%+~:$#=*-]+/[\w./@%+~:$#=*?&
 MAX_KEYS: Final = 60_000  # per cache; a full cache is forgotten and learnt anew
 MAX_ENTRIES: Final = 40_000  # what does not fit is counted under OTHER
 MAX_LINE: Final = 16_384  # bytes of a line that enter its template
-SAMPLES: Final = 32  # lines kept of an entry, for the values in its slots
+SAMPLES: Final = 24  # lines kept of an entry, for the values in its slots
 CONTINUATION: Final = "(lines of the event above: stack traces and the like)"
 OTHER: Final = "(other templates, not told apart)"
 EMPTY: Final = "(empty line)"
@@ -49,7 +49,7 @@ class Entry:
     example: str  # the first line, redacted, cut at MAX_LINE
     count: int = 0
     blocks: array[int] = field(default_factory=lambda: array("I"))  # block number, count, block number, ...
-    samples: list[tuple[bytes, bytes]] = field(default_factory=list)  # raw: context above, line. Only `Miner.sampled` reads them
+    samples: list[tuple[int, bytes, bytes]] = field(default_factory=list)  # offset, raw context above, raw line: for `sampled`
     seen: int = 0  # samples offered so far
     continuation: bool = False
 
@@ -71,19 +71,21 @@ class Template:
 class Miner:
     """Feed it blocks of whole lines in order; then ask for `templates()`. Not thread-safe."""
 
-    def __init__(self, safe: Safe | None, *, sample: int = 32) -> None:
+    def __init__(self, safe: Safe | None, *, sample: int = 32, keep: int = SAMPLES) -> None:
         """`safe` None: nothing is redacted; for a person's own files on the command line only.
 
-        `sample`: lines looked at per block for the values in slots; 0 for none.
+        `sample`: lines looked at per block for the values in slots; 0 for none. `keep`: of each entry.
         """
         self.entries: list[Entry] = []
         self.lines = 0
         self.blocks: list[tuple[int, int]] = []  # offset and lines of each block
+        self.alone = False  # no line belongs to the one above
         self.timed: bool | None = None  # lines carry times: what has none belongs to the event above
         self._safe = safe
         self._above = b""  # the last bytes of the block before, whole lines
         self._spanning = False
         self._sample = sample
+        self._keep = keep
         self._random = random.Random(1)
         self._first: dict[bytes, int] = {}
         self._second: dict[bytes, int] = {}
@@ -121,7 +123,7 @@ class Miner:
             record.blocks.append(number)
             record.blocks.append(count)
         if self._sample:
-            self._take_samples(block, keys)
+            self._take_samples(block, len(keys), offset)
         self._above = whole_lines(block[-CONTEXT:])
         return keys
 
@@ -134,6 +136,28 @@ class Miner:
                 if entry < 0:
                     found[at] = self._second.get(_second_key(lines[at]), 0)
         return found
+
+    def sample_all(self) -> None:
+        """Look at every line for samples: for small inputs."""
+        self._sample = 1 << 20
+
+    def continued(self, number: int) -> bool:
+        """Did the block of this number hold lines that continue the event above them?"""
+        entry = self._known.get((CONTINUATION, "", ""))
+        if entry is None:
+            return False
+        blocks = self.entries[entry].blocks
+        return len(blocks) > 0 and blocks[-2] == number
+
+    def add(self, other: Entry) -> None:
+        """Take over what another miner counted."""
+        identity = (other.key, other.level, other.service)
+        entry = self._known.get(identity)
+        if entry is None:
+            self._known[identity] = len(self.entries)
+            self.entries.append(other)
+        else:
+            self.entries[entry].count += other.count
 
     # ---------------------------------------------------------------- learning
 
@@ -177,9 +201,9 @@ class Miner:
         line = dissect(text)
         if self.timed is None:
             self.timed = line.start != 0
-        if not text.strip():
+        if not text.strip() and (self.alone or not self.timed):
             identity = (EMPTY, "", "")
-        elif line.start == 0 and (continues(text) or self.timed is True):
+        elif not self.alone and line.start == 0 and (self.timed or continues(text)):
             identity = (CONTINUATION, "", "")
         else:
             masked = mask(line.message)
@@ -202,9 +226,9 @@ class Miner:
             self.entries.append(Entry(OTHER, OTHER, "", "", offset, ""))
         return entry
 
-    def _take_samples(self, block: bytes, keys: list[bytes]) -> None:
+    def _take_samples(self, block: bytes, lines: int, offset: int) -> None:
         """Keep some lines of each entry: all offered ones at first, then by chance, evenly over the file."""
-        for start in _spread(block, len(keys), self._sample):
+        for start in _spread(block, lines, self._sample):
             end = block.find(b"\n", start)
             line = block[start:] if end < 0 else block[start:end]
             if len(line) > 2_000:
@@ -216,13 +240,13 @@ class Miner:
                 continue
             entry = self.entries[number]
             entry.seen += 1
-            at = len(entry.samples) if len(entry.samples) < SAMPLES else self._random.randrange(entry.seen)
-            if at < SAMPLES:
-                entry.samples[at : at + 1] = [(whole_lines(block[max(0, start - 256) : start]), line)]
+            at = len(entry.samples) if len(entry.samples) < self._keep else self._random.randrange(entry.seen)
+            if at < self._keep:
+                entry.samples[at : at + 1] = [(offset + start, context_above(block, start), line)]
 
     def sampled(self, entry: Entry) -> list[str]:
-        """Lines of an entry, redacted, from all over what was fed."""
-        return [self._redacted(line, before) for before, line in entry.samples]
+        """Lines of an entry, redacted, in their order, from all over what was fed."""
+        return [self._redacted(line, before) for _, before, line in sorted(entry.samples)]
 
     def _redacted(self, raw: bytes, before: bytes) -> str:
         if self._safe is None:
@@ -245,7 +269,7 @@ class Miner:
             template.entries.append(number)
             if entry.count > best.get(key, -1):
                 best[key] = entry.count
-                template.text = entry.masked if merged[entry.key] == entry.key else key
+                template.text = entry.masked if merged[entry.key] == entry.key else collapse(key)
         return sorted(found.values(), key=Template.sort_key)
 
 

@@ -1,0 +1,193 @@
+"""One pass over a window of a source: templates, levels, times and stack traces, with counts that add up.
+
+The raw material of `summarize_logs` and `compare_logs`; how it is shown is in `pages`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .blocks import BLOCK, Budget
+from .dissect import dissect, raises
+from .masking import group_key, mask
+from .mining import CONTINUATION, SAMPLES, Entry, Miner, Template
+from .parts import Part
+from .safe import Safe
+from .timestamps import TimeReader
+from .windows import Source, Span, budget_time, pieces
+
+MAX_TRACES: Final = 2_000  # stack traces told apart
+_SMALLEST: Final = 2 << 10
+_SMALL: Final = 32 << 20  # bytes of a source every line of which is looked at for samples
+
+
+@dataclass(slots=True)
+class BlockFacts:
+    """Where a mined block is and when it begins."""
+
+    part: Part
+    offset: int
+    length: int
+    time: float | None
+
+
+@dataclass(slots=True)
+class Trace:
+    """Events of one kind that came with further lines."""
+
+    head: int  # entry of the first line
+    count: int
+    lines: list[str]  # the first one, redacted
+    block: int
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a pass found. Redacted throughout."""
+
+    miner: Miner
+    safe: Safe
+    blocks: list[BlockFacts] = field(default_factory=list)
+    first: float | None = None
+    last: float | None = None
+    traces: list[Trace] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    bytes: int = 0
+
+    @property
+    def lines(self) -> int:
+        return self.miner.lines
+
+    def levels(self) -> Counter[str]:
+        """Lines per level; "" where a line does not say."""
+        found: Counter[str] = Counter()
+        for entry in self.miner.entries:
+            found[entry.level] += entry.count
+        return found
+
+    def times_of(self, entry: Entry) -> tuple[float | None, float | None]:
+        """When an entry was first and last seen, to the precision of a block."""
+        if not entry.blocks:
+            return None, None
+        return self.blocks[entry.blocks[0]].time, self.blocks[entry.blocks[-2]].time
+
+    def bins(self, entries: list[Entry], count: int) -> list[int]:
+        """Lines of these entries in `count` equal stretches of the time covered."""
+        bins = [0] * count
+        if self.first is None or self.last is None or self.last <= self.first:
+            return bins
+        width = (self.last - self.first) / count
+        for entry in entries:
+            for at in range(0, len(entry.blocks), 2):
+                time = self.blocks[entry.blocks[at]].time
+                if time is not None:
+                    number = min(count - 1, max(0, int((time - self.first) / width)))
+                    bins[number] += entry.blocks[at + 1]
+        return bins
+
+
+def survey(source: Source, span: Span, detector: Any, budget: Budget, progress: Any = None, sample: int = 32) -> Survey:
+    """Mine a window of a source. Stops early by the budget, and says so there."""
+    parts = source.parts(budget)
+    safe = Safe(detector, source.name)
+    total = sum(part.size or 0 for part in parts)
+    found = Survey(Miner(safe, sample=sample, keep=96 if total <= _SMALL else SAMPLES), safe)
+    size = max(_SMALLEST, min(BLOCK, total // 400))
+    if total <= _SMALL:
+        found.miner.sample_all()
+    miner = found.miner
+    traces: dict[tuple[int, bytes], list[Any]] = {}
+    readers: dict[int, TimeReader] = {}
+    for piece in pieces(parts, span, budget, size=size):
+        block, part = piece.block, piece.part
+        reader = readers.get(id(part)) or readers.setdefault(id(part), TimeReader(part.changed or budget_time()))
+        if not found.parts or found.parts[-1] != part.name:
+            found.parts.append(part.name)
+        first, last = _times(block.data, reader)
+        _extend(found, first, last)
+        found.blocks.append(BlockFacts(part, block.offset, len(block.data), first if first is not None else found.last))
+        found.bytes += len(block.data) + 1
+        keys = miner.feed(block.data, block.offset)
+        number = len(miner.blocks) - 1
+        if miner.continued(number):
+            _collect_traces(miner, block.data, keys, number, traces)
+        if progress is not None and number % 64 == 63:
+            progress(found.bytes, total)
+    budget.lines += miner.lines
+    found.traces = _grouped(found, traces)
+    return found
+
+
+def _extend(found: Survey, first: float | None, last: float | None) -> None:
+    for value in (first, last):
+        if value is not None:
+            found.first = value if found.first is None else min(found.first, value)
+            found.last = value if found.last is None else max(found.last, value)
+
+
+def _times(data: bytes, reader: TimeReader) -> tuple[float | None, float | None]:
+    first = last = None
+    at = 0
+    for _ in range(64):
+        end = data.find(b"\n", at)
+        first = reader.read(data[at : end if end >= 0 else len(data)])
+        if first is not None or end < 0:
+            break
+        at = end + 1
+    stop = len(data)
+    for _ in range(64):
+        begin = data.rfind(b"\n", 0, stop)
+        last = reader.read(data[begin + 1 : stop])
+        if last is not None or begin < 0:
+            break
+        stop = begin
+    return first, last
+
+
+def _collect_traces(miner: Miner, block: bytes, keys: list[bytes], number: int, traces: dict[tuple[int, bytes], list[Any]]) -> None:
+    """Runs of continued lines with the line above each, told apart by their digit-free keys."""
+    ids = miner.assign(block, keys)
+    entries = miner.entries
+    lines: list[bytes] | None = None
+    at = 0
+    while at < len(ids):
+        if not entries[ids[at]].continuation:
+            at += 1
+            continue
+        start = at
+        while at < len(ids) and entries[ids[at]].continuation:
+            at += 1
+        head = ids[start - 1] if start else -1
+        key = (head, b"\n".join(keys[start : min(at, start + 60)]))
+        known = traces.get(key)
+        if known is not None:
+            known[0] += 1
+        elif len(traces) < MAX_TRACES:
+            lines = lines if lines is not None else block.split(b"\n")
+            traces[key] = [1, b"\n".join(lines[max(0, start - 1) : min(at, start + 60)])[:16_384], number]
+
+
+def _grouped(found: Survey, traces: dict[tuple[int, bytes], list[Any]]) -> list[Trace]:
+    """Traces with the same exception and the same frames are one, whatever numbers they carry."""
+    groups: dict[tuple[Any, ...], Trace] = {}
+    for (head, _), (count, raw, number) in traces.items():
+        lines = found.safe.lines(raw)
+        body = lines[1:] if head >= 0 else lines
+        named = [line for line in lines if raises(line)]
+        frames = tuple(group_key(mask(line)) for line in body if line.strip())[:12]
+        entry = found.miner.entries[head].key if head >= 0 else ""
+        cause = group_key(mask(dissect(named[-1]).message)) if named else ""
+        identity = (entry, cause, frames)
+        known = groups.get(identity)
+        if known is None:
+            groups[identity] = Trace(head, count, lines, number)
+        else:
+            known.count += count
+    return sorted(groups.values(), key=lambda trace: -trace.count)
+
+
+def real_templates(templates: list[Template]) -> list[Template]:
+    """Templates of events: without the row of continued lines."""
+    return [template for template in templates if template.key != CONTINUATION]
