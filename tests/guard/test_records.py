@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recording import SECRET, AuditHome, fields
 
-from interlock.guard import audit, chains, records
+from interlock.guard import audit, chains, recording_room
 from interlock.guard.errors import Broken
 from interlock.guard.processes import alive, boot, myself, process_start
 from interlock.guard.records import Records
@@ -496,8 +496,8 @@ class _Quiet:
 
 
 def test_what_the_hints_say_is_about_the_problem() -> None:
-    assert "free space" in records._broken(OSError(28, "no space"), "x").hint
-    assert "read-only" in records._broken(OSError(30, "read-only"), "x").hint
+    assert "free space" in recording_room.broken(OSError(28, "no space"), "x").hint
+    assert "read-only" in recording_room.broken(OSError(30, "read-only"), "x").hint
 
 
 # ---------------------------------------------------------------- processes

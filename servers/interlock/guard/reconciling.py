@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from . import chains
 from .errors import Broken
 from .processes import alive, boot
+from .recording_room import broken
 
 if TYPE_CHECKING:
     from .state import State
@@ -70,6 +71,8 @@ def reconcile(folder: int, state: State) -> list[Reconciled]:
             except _Damaged as damaged:
                 damage.append(str(damaged))
                 continue
+            except OSError as error:
+                raise broken(error, f"the chain {row[0]} cannot be mended after a crash") from error
             if mended is not None:
                 news.append(mended)
         finished = db.execute(

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from . import chains
-from .disk import RESERVE_BYTES
 from .errors import Broken
 from .processes import myself
 from .reconciling import Reconciled, reconcile
+from .recording_room import REFUSED_AT, broken, check_room, is_full, may_use_reserve
 
 if TYPE_CHECKING:
     from .keys import Keys
@@ -38,16 +38,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("interlock.records")
 
-REFUSED_AT: Final = "nothing runs unrecorded"
 # Fields that are the guard's own words, digests and numbers, or that the trail has redacted already.
 _OWN_WORDS: Final = frozenset(
     {"stage", "call", "session", "server", "tool", "arguments", "reason", "consent", "undo_class", "duration_ms"}
     | {"result", "before", "after"}
 )
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 SEEN: Final = 16  # other chains that a new one says it saw
-LAST_OF_RESERVE: Final = 4 << 20  # bytes kept for outcomes and undo when reads live on the reserve
-BESIDES_RESERVE: Final = RESERVE_BYTES + (8 << 20)  # bytes; with less and no reserve, it is the reserve that is in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +142,7 @@ class Records:
                 self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
             self._news += reconcile(self._folder, self._state)
         except OSError as error:
-            raise _broken(error, "the audit folder cannot be used") from error
+            raise broken(error, "the audit folder cannot be used") from error
         self._ready = True
 
     def _begin(self) -> None:
@@ -200,14 +196,14 @@ class Records:
                 self._move_on()
                 record = None  # said again: what the old chain says is set aside with it
             except (OSError, Broken) as error:
-                if on_reserve or not _is_full(error) or not _may_use_reserve(fields):
-                    raise _broken(error, "the record cannot be written") from error
+                if on_reserve or not is_full(error) or not may_use_reserve(fields):
+                    raise broken(error, "the record cannot be written") from error
                 self._state.use_reserve()
                 on_reserve = True
 
     def _place(self, fields: Mapping[str, Any]) -> Record:
         """The record's line; before it a checkpoint, a new part or a new chain where it is time."""
-        self._check_room(fields)
+        check_room(self._folder, self._home, fields)
         if self._fd < 0:
             self._begin()
         self._look_after_file()
@@ -305,17 +301,8 @@ class Records:
                     os.fsync(self._folder)
                     self._named = True
             except OSError as error:
-                raise _broken(error, "the record cannot be made durable") from error
+                raise broken(error, "the record cannot be made durable") from error
             self._synced = head
-
-    def _check_room(self, fields: Mapping[str, Any]) -> None:
-        """While the reserve is in use no new change is permitted, and its last part is for outcomes and undo."""
-        found = os.fstatvfs(self._folder)
-        free = found.f_bavail * found.f_frsize
-        if free >= BESIDES_RESERVE or _matters(fields) or (self._home / "reserve").exists():
-            return
-        if free < LAST_OF_RESERVE or not _may_use_reserve(fields):
-            raise OSError(errno.ENOSPC, "what is left is kept for outcomes and undo")
 
     def _redacted(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The detector stands on this way out too: names, errors and attributes may quote the world."""
@@ -326,34 +313,3 @@ class Records:
             raise
         except Exception as error:
             raise Broken(f"the record cannot be redacted ({type(error).__name__}); {REFUSED_AT}") from error
-
-
-def _may_use_reserve(fields: Mapping[str, Any]) -> bool:
-    """Everything but the permission of a new change: that waits until there is space."""
-    return fields.get("stage") != "permitted" or str(fields.get("tool", "")).endswith("_undo")
-
-
-def _matters(fields: Mapping[str, Any]) -> bool:
-    """The outcome of a change, or part of an undo: the last that may fail on a full disk."""
-    outcome = fields.get("undo_class") is not None and fields.get("stage") in ("done", "failed", "unknown")
-    return outcome or str(fields.get("tool", "")).endswith("_undo")
-
-
-def _is_full(error: BaseException) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    return "full" in str(error)
-
-
-def _broken(error: BaseException, what: str) -> Broken:
-    if isinstance(error, Broken):
-        return error
-    number = error.errno if isinstance(error, OSError) else None
-    why = os.strerror(number).lower() if number else type(error).__name__
-    hint = {
-        errno.ENOSPC: "free space on the disk that holds the state; undo and reads go on while the reserve lasts",
-        errno.EROFS: "the disk is mounted read-only; mend that and go on",
-        errno.EACCES: "make the state folder writable for this account (0700)",
-        errno.EFBIG: "the file-size limit of this process is reached (ulimit -f)",
-    }.get(number or 0, "`interlock doctor` tells more")
-    return Broken(f"{what} ({why}); {REFUSED_AT}", hint=hint)
