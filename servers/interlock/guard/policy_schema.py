@@ -58,6 +58,16 @@ _ATTRIBUTES: Final = {
     "to": "Real path that is moved to.",
     "tree": "Whether it is a whole directory.",
 }
+_REDACTION: Final = {
+    "extra": "Patterns of your own by id; the id stands in the placeholder.",
+    "pattern": "Linear-time regular expression (RE2).",
+    "group": "Which group of the pattern is replaced; 0 is the whole match.",
+    "allowed": "SHA-256 of values that are no secrets: printf %s VALUE | sha256sum.",
+    "off": "Kinds of the catalogue that are not wanted. This loosens.",
+    "sources": "Stricter switches for targets that match a glob.",
+    "values": "Every value of key = value lines goes, whatever it looks like.",
+    "random": "Long random-looking words go too.",
+}
 
 
 def schema() -> dict[str, Any]:
@@ -71,7 +81,7 @@ def schema() -> dict[str, Any]:
     contexts["profile"] = {**contexts["profile"], "enum": list(PROFILES)}
     from interlock.redaction.settings import RedactionSettings
 
-    properties["redaction"] = _inlined(RedactionSettings)
+    properties["redaction"] = _described(_inlined(RedactionSettings))
     properties["rules"] = _rules()
     for name, part in PARTS.items():
         properties[name] = {key: value for key, value in _inlined(part).items() if key != "required"}
@@ -84,6 +94,16 @@ def schema() -> dict[str, Any]:
         "required": ["version"],
         "additionalProperties": False,
     }
+
+
+def _described(section: dict[str, Any]) -> dict[str, Any]:
+    """The redaction section with a description for each key."""
+    for name, child in section.get("properties", {}).items():
+        child.setdefault("description", _REDACTION.get(name, ""))
+        _described(child)
+        if isinstance(child.get("additionalProperties"), dict):
+            _described(child["additionalProperties"])
+    return section
 
 
 def schema_text() -> str:
