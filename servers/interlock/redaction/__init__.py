@@ -6,9 +6,9 @@ from pathlib import Path
 
 from .detector import Detector
 from .settings import RedactionSettings
-from .spans import Span
+from .spans import PutBack, Span
 
-__all__ = ["Detector", "RedactionSettings", "Span", "open_detector"]
+__all__ = ["Detector", "PutBack", "RedactionSettings", "Span", "open_detector"]
 
 
 def open_detector(key: bytes, settings: RedactionSettings | None = None, cache: Path | None = None) -> Detector:

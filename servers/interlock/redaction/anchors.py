@@ -32,7 +32,7 @@ _QUOTED: Final = r"\\{0,4}[\"'`]{1,3}[^\s\"'\\][^\r\n]{2}"
 
 ANCHORS: Final = (
     # key = value, "key": "value", key: value, key => value, 'key' := value
-    Anchor("keyed", rf"{NAME}[\"'`\\\])]{{0,5}}[ \t]{{0,20}}{_SEPARATOR}[ \t]{{0,40}}(?:{_VALUE}|{_QUOTED})"),
+    Anchor("keyed", rf"{NAME}(?:[ \t]#?\d{{1,2}})?[\"'`\\\])]{{0,5}}[ \t]{{0,20}}{_SEPARATOR}[ \t]{{0,40}}(?:{_VALUE}|{_QUOTED})"),
     Anchor("keyed", rf"{NAME}[\"'\\]{{0,5}}[ \t]{{0,20}}[:=][ \t]{{0,4}}[burf@N]{{1,2}}[\"'][^\s\"'\\][^\r\n]{{2}}"),
     # the value on the next line, a YAML block
     Anchor("next", rf"{NAME}[\"']{{0,2}}[ \t]{{0,4}}[:=][ \t]{{0,4}}(?:[|>][+-]?\d?|\\)?[ \t]{{0,4}}\r?\n[ \t+-]{{1,60}}[\"']?[^\s\"'#][^\r\n]{{2}}"),

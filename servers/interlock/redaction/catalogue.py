@@ -26,15 +26,16 @@ class TokenRule:
     example: str
     counterexample: str
     source: str
+    anchor: str = ""  # for shapes that begin with nothing of their own: what the engine looks for instead
 
     def begins(self) -> list[tuple[str, int]]:
         """What the one-pass engine looks for: the shape's fixed-width beginnings, each with its width."""
-        return beginnings(self.shape)
+        return [(self.anchor, 0)] if self.anchor else beginnings(self.shape)
 
     @property
     def needs_boundary(self) -> bool:
         """Whether it counts only at a word's start: its prefix is too short to be no accident inside a word."""
-        prefix = re.match(r"(?:[\w-]|\\\.)*", self.shape)
+        prefix = re.match(r"(?:[\w-]|\\.)*", self.shape)
         literal = prefix.group().replace("\\", "") if prefix else ""
         return not (len(literal) >= 4 and re.search(r"[-_.]", literal))
 
@@ -55,10 +56,10 @@ RULES: Final[Sequence[TokenRule]] = (
     R("google-oauth-token", r"ya29\.[A-Za-z0-9_-]{20,}[A-Za-z0-9_.-]*", "ya29.a0<w160>", "ya29.txt", "developers.google.com/identity/protocols/oauth2"),
     R("google-refresh-token", r"1//0[A-Za-z0-9_-]{30,}", "1//0g<w60>", "1//0", "developers.google.com/identity/protocols/oauth2"),
     R("google-hmac-key", r"GOOG1E[A-Z0-9]{50,}", "GOOG1E<u55>", "GOOG1EXAMPLE", "cloud.google.com/storage/docs/authentication/hmackeys"),
-    R("azure-client-secret", r"[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{30,}", "<a3>8Q~<a34>", "a8Q~x", "learn.microsoft.com/entra identity-platform credentials"),
-    R("azure-devops-token", r"[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}(?![A-Za-z0-9])", "<a76>AZDO<a4>", "<a20>AZDO<a4>", "learn.microsoft.com/azure/devops use-personal-access-tokens"),
-    R("azure-keyed-secret", r"[A-Za-z0-9+/]{33}(?:AIoT|ASbT|AEhS|\+ASt|\+AMC|\+ABa|ACDb|AAIg|AzCa|AAPC|APIM|ACRm|AAAE|ASba|AzFu)[A-Za-z0-9+/]{5,}={0,2}", "<a33>+ASb<a1>AEhS<a5>=", "<a33>", "learn.microsoft.com/purview sit-defn-azure (common annotated keys)"),
-    R("azure-annotated-key", r"[A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{23,}", "<a52>JQQJ99<a22>", "<a52>JQQ", "learn.microsoft.com/azure/ai-services keys"),
+    R("azure-client-secret", r"[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{30,}", "<a3>8Q~<a34>", "a8Q~x", "learn.microsoft.com/entra identity-platform credentials", r"[0-9]Q~[A-Za-z0-9_~.-]{30}"),
+    R("azure-devops-token", r"[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}(?![A-Za-z0-9])", "<a76>AZDO<a4>", "<a20>AZDO<a4>", "learn.microsoft.com/azure/devops use-personal-access-tokens", r"[A-Za-z0-9]{8}AZDO[A-Za-z0-9]{4}"),
+    R("azure-keyed-secret", r"[A-Za-z0-9+/]{33}(?:AIoT|ASbT|AEhS|\+ASt|\+AMC|\+ABa|ACDb|AAIg|AzCa|AAPC|APIM|ACRm|AAAE|ASba|AzFu)[A-Za-z0-9+/]{5,}={0,2}", "<a33>+ASb<a1>AEhS<a5>=", "<a33>", "learn.microsoft.com/purview sit-defn-azure (common annotated keys)", r"(?:AIoT|ASbT|AEhS|\+ASt|\+AMC|\+ABa|ACDb|AAIg|AzCa|AAPC|APIM|ACRm|AAAE|ASba|AzFu)[A-Za-z0-9+/]{5}="),
+    R("azure-annotated-key", r"[A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{23,}", "<a52>JQQJ99<a22>", "<a52>JQQ", "learn.microsoft.com/azure/ai-services keys", r"[A-Za-z0-9]{8}JQQJ9[A-Za-z0-9]{23}"),
     R("azure-storage-signature", r"sig=[A-Za-z0-9%+/]{40,}={0,2}", "sig=<a43>%3D", "sig=sha256", "learn.microsoft.com/rest/api/storageservices create-service-sas"),
     R("alibaba-access-key", r"LTAI[A-Za-z0-9]{12,}", "LTAI5t<a18>", "LTAIL", "alibabacloud.com/help/ram accesskey"),
     R("tencent-secret-id", r"AKID[A-Za-z0-9]{28,}", "AKID<a32>", "AKID<a6>", "cloud.tencent.com/document/product/598"),
@@ -103,21 +104,21 @@ RULES: Final[Sequence[TokenRule]] = (
     R("sonar-token", r"sq[upa]_[a-f0-9]{36,}", "squ_<h40>", "squ_x", "docs.sonarsource.com user-token"),
     R("snyk-token", r"snyk_(?:uat|sat)\.[A-Za-z0-9]{6,}\.[A-Za-z0-9_-]{30,}[A-Za-z0-9_.-]*", "snyk_uat.<h8>.<w80>", "snyk_cli", "docs.snyk.io"),
     R("semgrep-token", r"sgp_[A-Za-z0-9]{40,}", "sgp_<a48>", "sgp_x", "semgrep.dev/docs"),
-    R("terraform-token", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{50,}", "<a14>.atlasv1.<a67>", "x.atlasv1.y", "developer.hashicorp.com/terraform/cloud-docs/users-teams-organizations/api-tokens"),
+    R("terraform-token", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{50,}", "<a14>.atlasv1.<a67>", "x.atlasv1.y", "developer.hashicorp.com/terraform/cloud-docs/users-teams-organizations/api-tokens", r"[A-Za-z0-9]{6}\.atlasv1\.[A-Za-z0-9_=-]{50}"),
     R("pulumi-token", r"pul-[a-f0-9]{36,}", "pul-<h40>", "pul-x", "pulumi.com/docs access-tokens"),
     R("spacelift-token", r"spl_[A-Za-z0-9]{40,}", "spl_<a50>", "spl_x", "docs.spacelift.io"),
     R("infracost-key", r"ico-[A-Za-z0-9]{28,}", "ico-<a32>", "ico-x", "infracost.io/docs"),
     R("env0-key", r"env0_[A-Za-z0-9]{30,}", "env0_<a36>", "env0_x", "docs.env0.com"),
     # Secret stores and identity
     R("vault-token", r"hv[sbr]\.[A-Za-z0-9_-]{24,}", "hvs.<w90>", "hvs.x", "developer.hashicorp.com/vault/docs/concepts/tokens"),
-    R("vault-legacy-token", r"(?:s|b)\.[A-Za-z0-9]{24}(?:\.[A-Za-z0-9]{5})?(?![A-Za-z0-9.])", "s.<a24>", "s.connectionPool", "developer.hashicorp.com/vault/docs/concepts/tokens"),
+    R("vault-legacy-token", r"\b(?:s|b)\.[A-Za-z0-9]{24}(?:\.[A-Za-z0-9]{5})?(?![A-Za-z0-9.])", "s.<a24>", "s.connectionPool", "developer.hashicorp.com/vault/docs/concepts/tokens"),
     R("doppler-token", r"dp\.(?:pt|st|ct|sa|scim|audit|said)\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{36,}", "dp.pt.<a43>", "dp.pt.x", "docs.doppler.com/reference/auth-token-formats"),
     R("infisical-token", r"st\.[0-9a-f]{24}\.[0-9a-f]{32,}\.[0-9a-f]{32,}", "st.<h24>.<h32>.<h32>", "st.x", "infisical.com/docs service-token"),
     R("onepassword-token", r"ops_eyJ[A-Za-z0-9_+/=-]{60,}", "ops_eyJ<w200>", "ops_eyJ", "developer.1password.com/docs/service-accounts"),
     R("onepassword-secret-key", r"A3-[A-Z0-9]{6}-[A-Z0-9]{6}-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}(?:-[A-Z0-9]{5})?", "A3-<u6>-<u6>-<u5>-<u5>-<u5>", "A3-size", "support.1password.com/secret-key-security"),
     R("age-secret-key", r"AGE-SECRET-KEY-1[A-Z0-9]{40,}", "AGE-SECRET-KEY-1<u58>", "AGE-SECRET-KEY-1", "age-encryption.org/v1"),
     R("age-plugin-identity", r"AGE-PLUGIN-[A-Z0-9-]{3,20}-1[A-Z0-9]{30,}", "AGE-PLUGIN-YUBIKEY-1<u40>", "AGE-PLUGIN-X", "age-encryption.org"),
-    R("okta-token", r"00[A-Za-z0-9_-]{40}(?![A-Za-z0-9_-])", "00<m40>", "00<d20>", "developer.okta.com/docs/guides/create-an-api-token"),
+    R("okta-token", r"\b00[A-Za-z0-9_-]{40}(?![A-Za-z0-9_-])", "00<m40>", "00<d20>", "developer.okta.com/docs/guides/create-an-api-token"),
     R("teleport-token", r"teleport_[a-f0-9]{32,}", "teleport_<h40>", "teleport_x", "goteleport.com/docs"),
     R("tailscale-key", r"tskey-(?:auth|api|client|scim|webhook|oauth)?-?[A-Za-z0-9]{8,}-[A-Za-z0-9]{20,}", "tskey-auth-<a12>CNTRL-<a32>", "tskey-x", "tailscale.com/kb key-prefixes"),
     R("jumpcloud-key", r"jca_[A-Za-z0-9]{30,}", "jca_<a36>", "jca_x", "jumpcloud.com/support"),
@@ -153,12 +154,13 @@ RULES: Final[Sequence[TokenRule]] = (
     R("slack-token", r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{10,}", "xoxb-<d12>-<d13>-<a24>", "xoxb-x", "api.slack.com/concepts/token-types"),
     R("slack-config-token", r"xoxe\.xox[bp]-\d-[A-Za-z0-9]{40,}", "xoxe.xoxp-1-<a150>", "xoxe.xoxp-1-x", "api.slack.com/authentication/config-tokens"),
     R("slack-app-token", r"xapp-\d-[A-Z0-9]{8,}-\d+-[a-f0-9]{20,}", "xapp-1-<u11>-<d13>-<h64>", "xapp-1-X", "api.slack.com/concepts/token-types"),
-    R("discord-token", r"[MNO][A-Za-z0-9_-]{22,}\.[A-Za-z0-9_-]{6,7}\.[A-Za-z0-9_-]{27,}", "MT<a24>.<w6>.<w38>", "Module.name.value", "discord.com/developers/docs/reference"),
-    R("telegram-token", r"[0-9]{8,10}:AA[A-Za-z0-9_-]{30,}", "<d9>:AA<w33>", "1234567890:AAx", "core.telegram.org/bots/api"),
+    R("discord-token", r"[MNO][A-Za-z0-9_-]{22,}\.[A-Za-z0-9_-]{6,7}\.[A-Za-z0-9_-]{27,}", "MT<a24>.<w6>.<w38>", "Module.name.value", "discord.com/developers/docs/reference", r"\.[A-Za-z0-9_-]{6,7}\.[A-Za-z0-9_-]{27}"),
+    R("telegram-token", r"[0-9]{8,10}:AA[A-Za-z0-9_-]{30,}", "<d9>:AA<w33>", "1234567890:AAx", "core.telegram.org/bots/api", r"[0-9]{6}:AA[A-Za-z0-9_-]{30}"),
     R("twilio-key", r"SK[0-9a-f]{32}(?![0-9A-Za-z])", "SK<h32>", "SK<h12>", "twilio.com/docs/iam/api-keys"),
     R("sendgrid-key", r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}", "SG.<w22>.<w43>", "SG.x", "twilio.com/docs/sendgrid/ui/account-and-settings/api-keys"),
-    R("mailgun-key", r"(?:key-[0-9a-f]{32,}|pubkey-[0-9a-f]{32,}|[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-f-]))", "<h32>-<h8>-<h8>", "key-name", "documentation.mailgun.com api keys"),
-    R("mailchimp-key", r"[0-9a-f]{32}-us[0-9]{1,2}(?![0-9a-z-])", "<h32>-us12", "<h32>-use", "mailchimp.com/developer"),
+    R("mailgun-key", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-f-])", "<h32>-<h8>-<h8>", "<h32>-<h8>", "documentation.mailgun.com api keys", r"[0-9a-f]{12}-[0-9a-f]{8}-[0-9a-f]{8}"),
+    R("mailgun-legacy-key", r"(?:pub)?key-[0-9a-f]{32,}", "key-<h32>", "key-name", "documentation.mailgun.com api keys"),
+    R("mailchimp-key", r"[0-9a-f]{32}-us[0-9]{1,2}(?![0-9a-z-])", "<h32>-us12", "<h32>-use", "mailchimp.com/developer", r"[0-9a-f]{8}-us[0-9]"),
     R("mandrill-key", r"md-[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])", "md-<m22>", "md-x", "mailchimp.com/developer/transactional"),
     R("brevo-key", r"xkeysib-[a-f0-9]{50,}(?:-[A-Za-z0-9]{10,})?", "xkeysib-<h64>-<a16>", "xkeysib-x", "developers.brevo.com/docs/getting-started"),
     R("brevo-smtp-key", r"xsmtpsib-[a-f0-9]{50,}(?:-[A-Za-z0-9]{10,})?", "xsmtpsib-<h64>-<a16>", "xsmtpsib-x", "developers.brevo.com"),
@@ -173,9 +175,9 @@ RULES: Final[Sequence[TokenRule]] = (
     R("courier-key", r"pk_(?:prod|test)_[A-Z0-9]{26,}", "pk_prod_<u28>", "pk_prod_x", "courier.com/docs"),
     R("onesignal-key", r"os_v2_(?:app|org)_[a-z0-9]{60,}", "os_v2_app_<l100>", "os_v2_x", "documentation.onesignal.com keys-and-ids"),
     R("svix-token", r"(?:testsk|sk)_[A-Za-z0-9_-]{30,}\.(?:us|eu|ca|au|in)", "testsk_<w40>.eu", "testsk_x", "docs.svix.com"),
-    R("ably-key", r"[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{6}:[A-Za-z0-9_-]{43,}", "<a6>.<a6>:<w43>", "a.b:c", "ably.com/docs/auth/basic"),
+    R("ably-key", r"[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{6}:[A-Za-z0-9_-]{43,}", "<a6>.<a6>:<w43>", "a.b:c", "ably.com/docs/auth/basic", r"[A-Za-z0-9_-]\.[A-Za-z0-9_-]{6}:[A-Za-z0-9_-]{43}"),
     # SaaS
-    R("asana-token", r"[0-9]/[0-9]{15,17}(?:/[0-9]{15,17})?:[a-f0-9]{32,}", "2/<d16>/<d16>:<h32>", "2/<d16>", "developers.asana.com/docs/personal-access-token"),
+    R("asana-token", r"[0-9]/[0-9]{15,17}(?:/[0-9]{15,17})?:[a-f0-9]{32,}", "2/<d16>/<d16>:<h32>", "2/<d16>", "developers.asana.com/docs/personal-access-token", r"/[0-9]{15,17}:[a-f0-9]{32}"),
     R("airtable-token", r"pat[A-Za-z0-9]{14}\.[a-f0-9]{50,}", "pat<a14>.<h64>", "pat<a14>", "airtable.com/developers/web/guides/personal-access-tokens"),
     R("notion-token", r"(?:secret_[A-Za-z0-9]{40,}|ntn_[A-Za-z0-9]{40,})", "ntn_<a46>", "secret_manager", "developers.notion.com/docs/authorization"),
     R("linear-key", r"lin_(?:api|oauth|wh)_[A-Za-z0-9]{32,}", "lin_api_<a40>", "lin_api_x", "linear.app/developers"),
@@ -199,12 +201,13 @@ RULES: Final[Sequence[TokenRule]] = (
     R("linkedin-secret", r"WPL_AP[0-9]\.[A-Za-z0-9]{14,}\.[A-Za-z0-9+/=]{6,}", "WPL_AP1.<a16>.<a8>", "WPL_AP1.x", "learn.microsoft.com/linkedin"),
     R("zapier-mcp-key", r"ak_[A-Za-z0-9]{20,}_[A-Za-z0-9]{20,}", "ak_<a24>_<a24>", "ak_name", "docs.zapier.com"),
     R("smartling-or-lokalise-key", r"tmgr_[A-Za-z0-9]{30,}", "tmgr_<a40>", "tmgr_x", "developers.lokalise.com"),
-    R("ngrok-token", r"(?:ak|api|cr|rt)_[0-9][A-Za-z0-9]{26}(?![A-Za-z0-9])|[0-9][A-Za-z0-9]{26}_[0-9][A-Za-z0-9]{20,}", "ak_2<a26>", "ak_2", "ngrok.com/docs/agent/config"),
+    R("ngrok-key", r"(?:ak|api|cr|rt)_[0-9][A-Za-z0-9]{26}(?![A-Za-z0-9])", "ak_2<a26>", "ak_2", "ngrok.com/docs/agent/config"),
+    R("ngrok-token", r"[0-9][A-Za-z0-9]{26}_[0-9][A-Za-z0-9]{20,}", "2<a26>_<d1><a21>", "2<a26>", "ngrok.com/docs/agent/config", r"[A-Za-z0-9]{12}_[0-9][A-Za-z0-9]{20}"),
     R("shodan-or-virustotal-feed", r"vt_[a-f0-9]{64,}", "vt_<h64>", "vt_x", "docs.virustotal.com"),
     # Observability and feature management
     R("datadog-token", r"dd(?:pat|sat|app|rc|oat)_[A-Za-z0-9]{28,}", "ddpat_<a40>", "ddpat_x", "docs.datadoghq.com/account_management"),
     R("newrelic-key", r"NR(?:AK|IQ|RA|II|BR|JS|AL|AA|SP)-[A-Za-z0-9_-]{18,}", "NRAK-<u27>", "NRAK-x", "docs.newrelic.com/docs/apis/intro-apis/new-relic-api-keys"),
-    R("newrelic-license-key", r"(?:eu01xx|us01xx)?[0-9a-f]{32,36}(?:FFFF)?NRAL(?![A-Za-z0-9])", "<h36>NRAL", "<h36>NR", "docs.newrelic.com"),
+    R("newrelic-license-key", r"(?:eu01xx|us01xx)?[0-9a-f]{32,36}(?:FFFF)?NRAL(?![A-Za-z0-9])", "<h36>NRAL", "<h36>NR", "docs.newrelic.com", r"[0-9a-f]{8}(?:FFFF)?NRAL"),
     R("grafana-cloud-token", r"glc_[A-Za-z0-9+/=_-]{40,}", "glc_eyJ<a110>", "glc_x", "grafana.com/docs/grafana-cloud access-policies"),
     R("grafana-service-account", r"glsa_[A-Za-z0-9]{28,}_?[a-fA-F0-9]*", "glsa_<a32>_<h8>", "glsa_x", "grafana.com/docs/grafana service-accounts"),
     R("grafana-legacy-key", r"eyJrIjoi[A-Za-z0-9]{40,}={0,2}", "eyJrIjoi<a90>", "eyJrIjoi", "grafana.com/docs/grafana api-keys"),
@@ -270,7 +273,6 @@ RULES: Final[Sequence[TokenRule]] = (
     R("chef-or-habitat-token", r"_Qk9YLTEK[A-Za-z0-9+/=]{30,}", "_Qk9YLTEK<a60>", "_Qk9YLTEK", "docs.chef.io/habitat"),
     R("openshift-token", r"sha256~[A-Za-z0-9_-]{40,}", "sha256~<w43>", "sha256:<h64>", "docs.openshift.com authentication tokens"),
     R("rancher-token", r"(?:token|kubeconfig-u(?:ser)?)-[a-z0-9]{5,10}:[a-z0-9]{50,}", "token-<l5>:<l54>", "token-x:y", "ranchermanager.docs.rancher.com api-keys"),
-    R("k8s-bootstrap-token", r"[a-z0-9]{6}\.[a-z0-9]{16}(?![a-z0-9.-])", "abc1<d2>.<n16>", "config.production", "kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens"),
     # Databases, messaging, data
     R("databricks-token", r"d(?:api|ose|ker|sapi)[a-f0-9]{32}(?:-[0-9])?", "dapi<h32>-2", "dapix", "docs.databricks.com/dev-tools/auth/pat"),
     R("supabase-key", r"sb(?:p|_secret|s|_oauth)_[A-Za-z0-9_-]{20,}", "sbp_<h40>", "sb_publishable_<a30>", "supabase.com/docs/guides/api/api-keys"),
@@ -329,6 +331,8 @@ def _choices(node: Any) -> list[tuple[str, int, bool]]:
         return _expand(list(value[3]))
     if name == "BRANCH":
         return [choice for branch in value[1] for choice in _expand(list(branch))]
+    if name == "AT":
+        return [(r"\b", 0, True)]
     if name == "ASSERT_NOT":
         return [("", 0, True)]
     if name != "MAX_REPEAT":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bisect
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -99,24 +100,28 @@ def percent(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> 
     if match is None:
         return
     page.unquoted = match.end()
-    text = bytearray()
-    places: list[int] = []
-    at = start
-    while at < match.end():
-        if data[at] == 37:
-            try:
-                text.append(int(data[at + 1 : at + 3], 16))
-                places.append(at)
-                at += 3
-                continue
-            except ValueError:
-                pass
-        text.append(data[at])
-        places.append(at)
-        at += 1
-    places.append(match.end())
-    for one in find(bytes(text), page.depth + 1):
-        page.add(places[one.start], places[one.end], one.kind)
+    head, *rest = data[start : match.end()].split(b"%")
+    pieces = [head]
+    decoded, raw = [0], [start]  # where each piece begins, decoded and as it stands
+    length, place = len(head), start + len(head)
+    for piece in rest:
+        if re.match(rb"[0-9A-Fa-f]{2}", piece):
+            made = bytes((int(piece[:2], 16),))
+            decoded += (length, length + 1)
+            raw += (place, place + 3)
+            pieces += (made, piece[2:])
+            length += len(piece) - 1
+        else:
+            pieces += (b"%", piece)
+            length += len(piece) + 1
+        place += len(piece) + 1
+    for one in find(b"".join(pieces), page.depth + 1):
+        low = bisect.bisect_right(decoded, one.start) - 1
+        high = bisect.bisect_right(decoded, one.end - 1) - 1
+        last = raw[high] + one.end - decoded[high]
+        if high + 1 < len(raw) and decoded[high + 1] == one.end:
+            last = raw[high + 1]
+        page.add(raw[low] + one.start - decoded[low], last, one.kind)
 
 
 ENTITY: Final = r"&(?:quot|#34|#39|apos);[ \t]{0,3}(?:[:=]|=&gt;)[ \t]{0,3}&(?:quot|#34|#39|apos);[^\s&]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import re
 import threading
@@ -15,15 +16,26 @@ from interlock.guard.model import Redacted
 
 from .engine import BLOCK, Engine, Pattern, open_engine
 from .page import Page
+from .containers import container_spans, keys_only, known_container
+from .keyed import BARE, LONGEST
 from .placeholders import OPEN, PLACEHOLDER, Numbers, is_random
 from .settings import RedactionSettings
-from .spans import Found, Span, merge
+from .spans import Found, PutBack, Span, merge
+from .stream import LOOKBACK, Stream
 
-_GUESSABLE: Final = frozenset(("password", "url-password", "hash", "cookie"))
+_GUESSABLE: Final = frozenset(("password", "url-password", "hash", "cookie", "value", "kubernetes-secret"))
+_DENSE: Final = 16  # bytes between one near miss and the next,
+_FLOOD: Final = 256  # and so many in a row: no text that means anything; it goes whole, unread
+_BEFORE_ANCHOR: Final = 120
+_AFTER_ANCHOR: Final = 400
+_PIECE: Final = 6  # what is left of a secret beside a placeholder counts from this length on
+_DEEP: Final = 4096  # a hit this far inside what was found adds nothing
 
 
 class Detector:
     """Thread-safe; cheap to make. `key` is the installation's (32 bytes), `cache` a private folder or None."""
+
+    LOOKBACK: Final = LOOKBACK
 
     def __init__(self, key: bytes, settings: RedactionSettings | None = None, cache: Path | None = None) -> None:
         self._key = key
@@ -33,36 +45,27 @@ class Detector:
         self._rules: Rules | None = None
 
     def redact(self, text: str, target: str = "") -> Redacted:
-        """Replace every secret by a placeholder. `target` salts ids and names the place."""
-        data = text.encode("utf-8", "surrogatepass")
-        found = self._find(data)
-        if not found:
-            return Redacted(text)
-        body, kinds = self._replace(data, found, Numbers(self._key, target))
-        return Redacted(body.decode("utf-8", "surrogatepass"), sum(kinds.values()), kinds)
+        """Replace every secret by a placeholder. `target` (a real path, say) salts ids and names the place."""
+        return self._redact(text, target, Numbers(self._key, target))
 
     def redact_value(self, value: Any, target: str = "") -> tuple[Any, int]:
-        """The same for JSON-like values: keys stay, what stands under a secret's name goes."""
-        if isinstance(value, str):
-            redacted = self.redact(value, target)
-            return redacted.text, redacted.count
-        if isinstance(value, dict):
-            pairs = {key: self.redact_value(one, target) for key, one in value.items()}
-            return {key: one for key, (one, _) in pairs.items()}, sum(count for _, count in pairs.values())
-        if isinstance(value, (list, tuple)):
-            items = [self.redact_value(one, target) for one in value]
-            return [one for one, _ in items], sum(count for _, count in items)
-        return value, 0
+        """The same for JSON-like values, judged whole: keys stay, what stands under a secret's name goes."""
+        from .objects import redact_object
+
+        numbers = Numbers(self._key, target)
+        return redact_object(value, lambda text: self._redact(text, "", numbers), numbers)
 
     def spans(self, text: str, target: str = "") -> list[Span]:
         """The secrets of a text with their places in it (code points), in order."""
         data = text.encode("utf-8", "surrogatepass")
+        rules = self._rules or self._load()
         numbers = Numbers(self._key, target)
+        numbers.take_all(data)
         ascii_ = len(data) == len(text)
         spans: list[Span] = []
         byte = point = 0
-        for one in self._find(data):
-            placeholder = self._placeholder(data, one, numbers).decode()
+        for one in rules.find(data, target=target):
+            placeholder = rules.placeholder(data, one, numbers).decode()
             if ascii_:
                 spans.append(Span(one.start, one.end, one.kind, placeholder))
                 continue
@@ -73,38 +76,52 @@ class Detector:
             spans.append(Span(start, point, one.kind, placeholder))
         return spans
 
-    def has_placeholder(self, text: str) -> bool:
-        return "[secret:" in text and PLACEHOLDER.search(text.encode("utf-8", "surrogatepass")) is not None
+    def stream(self, target: str = "") -> Stream:
+        """Redaction in constant memory, for bytes; the same result however they are cut into pieces."""
+        return Stream(self._rules or self._load(), Numbers(self._key, target))
 
-    def _find(self, data: bytes) -> list[Found]:
+    def find_in_outgoing(self, text: str, target: str = "") -> list[Span]:
+        """Secrets in text that is about to leave this machine (a commit, a push)."""
+        return self.spans(text, target)
+
+    def has_placeholder(self, text: str) -> bool:
+        """Whether a placeholder stands in the text, also one that was altered."""
+        return "[secret:" in text
+
+    def put_back(self, new: str, current: str, target: str) -> PutBack:
+        """Originals for the placeholders in `new`, from the target's current content, only in place.
+
+        Raises Refused (invalid) where a placeholder is unknown, altered or stands somewhere else.
+        """
+        from .roundtrip import put_back
+
+        return put_back(new, current, target, self.spans(current, target))
+
+    @staticmethod
+    def known_container(path: str, head: str = "") -> str | None:
+        """What kind of secret file this is ("env", "kubeconfig", ...), by path or beginning; None: none."""
+        return known_container(path, head)
+
+    @staticmethod
+    def keys_only(text: str, kind: str) -> str:
+        """A secret file's key names, one a line; nothing of any value."""
+        return keys_only(text, kind)
+
+    def _redact(self, text: str, target: str, numbers: Numbers) -> Redacted:
+        data = text.encode("utf-8", "surrogatepass")
         rules = self._rules or self._load()
-        return rules.find(data)
+        found = rules.find(data, target=target)
+        if not found:
+            return Redacted(text)
+        numbers.take_all(data)
+        body, kinds = rules.replace(data, found, numbers, 0, len(data))
+        return Redacted(body.decode("utf-8", "surrogatepass"), len(found), kinds)
 
     def _load(self) -> Rules:
         with self._lock:
             if self._rules is None:
                 self._rules = Rules(self._settings, self._cache)
             return self._rules
-
-    def _placeholder(self, data: bytes, one: Found, numbers: Numbers) -> bytes:
-        value = data[one.start : one.end]
-        made = numbers.placeholder(one.kind, value, one.kind in _GUESSABLE or not is_random(value))
-        return b'"%s"' % made if one.quote else made
-
-    def _replace(self, data: bytes, found: list[Found], numbers: Numbers) -> tuple[bytes, dict[str, int]]:
-        if OPEN in data:
-            for match in PLACEHOLDER.finditer(data):
-                numbers.take(match.group())
-        parts: list[bytes] = []
-        kinds: Counter[str] = Counter()
-        at = 0
-        for one in found:
-            parts.append(data[at : one.start])
-            parts.append(self._placeholder(data, one, numbers))
-            kinds[one.kind] += 1
-            at = one.end
-        parts.append(data[at:])
-        return b"".join(parts), dict(kinds)
 
 
 class Rules:
@@ -138,7 +155,6 @@ class Rules:
             "command": commands.command,
             **{f"shape:{n}": partial(shapes.shape, number=n) for n in range(len(shapes.SHAPES))},
         }
-        names = [anchor.family for anchor in ANCHORS]
         digest = hashlib.sha256(
             "\n".join([*(a.pattern for a in ANCHORS), *(r.shape for r in self._token_rules)]).encode()
         ).hexdigest()
@@ -152,35 +168,114 @@ class Rules:
         self.engine: Engine
         self.engine, listed = open_engine(patterns, digest, cache)
         self._means = [(one.rule, one.width) for one in listed]
-        self._names = names
+        self._by_anchor = [self._families[anchor.family] for anchor in ANCHORS]
+        self._settings = settings
+        self._extras = _compile_extra(settings)
         self._shapes: dict[int, tuple[re.Pattern[bytes], bool]] = {}
 
-    def find(self, data: bytes, depth: int = 0) -> list[Found]:
+    def find(self, data: bytes, depth: int = 0, target: str = "") -> list[Found]:
         """Every secret, merged and in order."""
         page = Page(data, depth)
-        means, names, families = self._means, self._names, self._families
+        streak = last = flood = 0
+        floods: dict[int, int] = {}
+        means, families, token = self._means, self._by_anchor, self._token
         for start in range(0, len(data), BLOCK):
             for end, pattern in self.engine.hits(data, start, min(len(data), start + BLOCK)):
                 rule, width = means[pattern]
                 if rule >= 0:
-                    self._token(page, rule, end - width)
-                else:
-                    families[names[-1 - rule]](page, end)
-        if not page.found:
-            return page.found
-        return _without_placeholders(data, merge(page.found))
+                    if end + _DEEP >= page.covered:
+                        token(page, rule, end, width)
+                    continue
+                streak = streak + 1 if end - last < _DENSE else 0
+                last = end
+                if streak > _FLOOD:
+                    if streak == _FLOOD + 1:
+                        flood = end
+                    floods[flood] = end
+                elif end + _DEEP >= page.covered:
+                    families[-1 - rule](page, end)
+        for start, end in floods.items():
+            page.add(start, end, "flood")
+        found = page.found
+        if not depth:
+            if target and (container := known_container(target, "")):
+                found += container_spans(data, container)
+            self._extra(data, found)
+        if not found:
+            return found
+        held = [match.span() for match in PLACEHOLDER.finditer(data)] if OPEN in data else []
+        if held:
+            found = _outside(found, held)
+        return self._allowed(data, _settle(data, merge(found), held))
 
-    def _token(self, page: Page, number: int, start: int) -> None:
+    def placeholder(self, data: bytes, one: Found, numbers: Numbers) -> bytes:
+        """What takes the place of `one`."""
+        long = one.end - one.start > LONGEST
+        value = b"" if long else data[one.start : one.end]
+        made = numbers.placeholder(one.kind, value, long or one.kind in _GUESSABLE or not is_random(value))
+        return b'"%s"' % made if one.quote else made
+
+    def replace(
+        self, data: bytes, found: list[Found], numbers: Numbers, start: int, end: int
+    ) -> tuple[bytes, dict[str, int]]:
+        """`data[start:end]` with placeholders for `found`, and how many of each kind."""
+        parts: list[bytes] = []
+        kinds: Counter[str] = Counter()
+        at = start
+        for one in found:
+            parts.append(data[at : one.start])
+            parts.append(self.placeholder(data, one, numbers))
+            kinds[one.kind] += 1
+            at = one.end
+        parts.append(data[at:end])
+        return b"".join(parts), dict(kinds)
+
+    def _extra(self, data: bytes, found: list[Found]) -> None:
+        for kind, pattern, group in self._extras:
+            for match in pattern.finditer(data):
+                if match.end(group) > match.start(group):
+                    found.append(Found(match.start(group), match.end(group), kind))
+
+    def _allowed(self, data: bytes, found: list[Found]) -> list[Found]:
+        allowed, off = self._settings.allowed, self._settings.off
+        if not allowed and not off:
+            return found
+        return [
+            one
+            for one in found
+            if one.kind not in off
+            and not (allowed and hashlib.sha256(data[one.start : one.end]).hexdigest() in allowed)
+        ]
+
+    def _token(self, page: Page, number: int, end: int, width: int) -> None:
         known = self._shapes.get(number)
         if known is None:
             rule = self._token_rules[number]
             known = self._shapes[number] = (re.compile(rule.shape.encode()), rule.needs_boundary)
         shape, boundary = known
-        if boundary and start and not _at_word(page.data, start):
-            return
-        match = shape.match(page.data, start)
-        if match:
-            page.add(start, match.end(), self._token_rules[number].kind)
+        data = page.data
+        if width:
+            start = end - width
+            if (boundary and start and not _at_word(data, start)) or not (match := shape.match(data, start)):
+                return
+        else:  # the anchor lies somewhere within
+            for match in shape.finditer(data, max(0, end - _BEFORE_ANCHOR), end + _AFTER_ANCHOR):
+                if match.start() < end <= match.end() + 1 and (not match.start() or _at_word(data, match.start())):
+                    break
+            else:
+                return
+        page.add(match.start(), match.end(), self._token_rules[number].kind)
+
+
+def _compile_extra(settings: RedactionSettings) -> list[tuple[str, Any, int]]:
+    if not settings.extra:
+        return []
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    return [(kind, re2.compile(one.pattern.encode(), options), one.group) for kind, one in settings.extra.items()]
 
 
 def _at_word(data: bytes, start: int) -> bool:
@@ -191,11 +286,38 @@ def _at_word(data: bytes, start: int) -> bool:
     return data[start - 2 : start - 1] == b"\\" or (start >= 3 and data[start - 3] == 37)
 
 
-def _without_placeholders(data: bytes, found: list[Found]) -> list[Found]:
-    """Placeholders that the text already holds stay as they are."""
-    if OPEN not in data:
-        return found
-    held = [(match.start(), match.end()) for match in PLACEHOLDER.finditer(data)]
-    if not held:
-        return found
-    return [one for one in found if not any(start < one.end and one.start < end for start, end in held)]
+def _outside(found: list[Found], held: list[tuple[int, int]]) -> list[Found]:
+    """Without what only a placeholder's own words made look like a secret."""
+    starts = [low for low, _ in held]
+    kept: list[Found] = []
+    for one in found:
+        index = bisect.bisect_left(starts, one.start) - 1
+        if index < 0 or one.start >= held[index][1]:
+            kept.append(one)
+    return kept
+
+
+def _settle(data: bytes, found: list[Found], held: list[tuple[int, int]]) -> list[Found]:
+    """Placeholders that the text already holds stay as they are; an overlong secret goes to the end of its run."""
+    settled: list[Found] = []
+    index = 0
+    for one in found:
+        if settled and one.start < settled[-1].end:
+            continue
+        start, end = one.start, one.end
+        if end - start > LONGEST and (run := BARE.match(data, end)):
+            end = run.end()
+        while index < len(held) and held[index][1] <= start:
+            index += 1
+        at = index
+        while at < len(held) and held[at][0] < end:
+            low, high = held[at]
+            if low - start >= _PIECE:
+                settled.append(one._replace(start=start, end=low, quote=False))
+            start = max(start, high)
+            at += 1
+        if at == index:
+            settled.append(one._replace(end=end))
+        elif end - start >= _PIECE:
+            settled.append(one._replace(start=start, end=end, quote=False))
+    return settled

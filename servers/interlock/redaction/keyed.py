@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 LEAD: Final = 3  # bytes of the value that an anchor takes
 _BACK: Final = 160  # how far before a value its name may begin
-_LONGEST: Final = 1 << 15  # bytes of a value that are looked at for its end at once
+_LOOK: Final = 1024  # bytes of a value that are judged
+LONGEST: Final = 1 << 15  # bytes of a value that are looked at for its end at once
 
 _NAME_BYTES: Final = bytes(
     c if chr(c).isalnum() and c < 128 or c in b"_-./" else 32 for c in range(256)
@@ -27,7 +28,7 @@ _QUOTED: Final = {
     39: re.compile(rb"[^'\\\n]*(?:\\.[^'\\\n]*)*", re.DOTALL),
     96: re.compile(rb"[^`]*"),
 }
-_BARE: Final = re.compile(rb"(?:[^\s\"'`<>\\]|\\(?![nrtu\"'\\]))+")
+BARE: Final = re.compile(rb"(?:[^\s\"'`<>\\]|\\(?![nrtu\"'\\]))+")
 _LINE: Final = re.compile(rb"[^\r\n]+")
 _STOP: Final = re.compile(rb"[,;](?=$|\s|[\w.-]{1,40}[=:])|&(?=[\w.%-]{1,60}=|amp;)|[)\]}](?=[,;.:]|$)|[,;.]$")
 _COMMENTS: Final = (b" #", b"\t#", b" //", b" -- ", b" ;")
@@ -58,6 +59,8 @@ def keyed(page: Page, end: int) -> None:
         if force == BENIGN:
             return
     separator = bare[len(name_end) :]
+    if b"]" in separator and b"[secret:" in name_end[-80:]:
+        return  # the name is a placeholder's
     if name.startswith(b"//"):
         return  # scheme://name:password@: the URL's own rule
     if separator == b":" and b"arn:" in name_end[-100:].rpartition(b" ")[2]:
@@ -75,10 +78,10 @@ def take(
     closed = True
     if quoted:
         end, closed = quoted_end(data, start, head, quote)
-        value = data[start:end]
+        value = data[start : min(end, start + _LOOK)]
     else:
         end = bare_end(page, start)
-        value = data[start:end]
+        value = data[start : min(end, start + _LOOK)]
         line_at = head.rfind(b"\n", 0, name_at) + 1
         if (line_at or len(head) < _BACK) and not loose and _LINE_START.match(head, line_at, name_at):
             value, end = _whole_line(page, start, value, end, separator)
@@ -96,7 +99,7 @@ def take(
 def quoted_end(data: bytes, start: int, head: bytes, quote: int) -> tuple[int, bool]:
     """Where a quoted value ends, and whether its quote is closed on this line."""
     depth = len(head) - 1 - len(head[:-1].rstrip(b"\\"))
-    limit = min(len(data), start + _LONGEST)
+    limit = min(len(data), start + LONGEST)
     if depth:  # a string within a string: it ends at the same escaped quote
         mark = b"\\" * depth + bytes((quote,))
         at = start
@@ -110,6 +113,9 @@ def quoted_end(data: bytes, start: int, head: bytes, quote: int) -> tuple[int, b
         return (newline if newline >= 0 else limit), newline >= 0
     match = _QUOTED[quote].match(data, start, limit)
     end = match.end() if match else start
+    if end == limit and limit < len(data):  # longer than any value should be: all of the run goes
+        run = BARE.match(data, end)
+        end = run.end() if run else end
     return end, end < limit
 
 
@@ -118,7 +124,7 @@ def bare_end(page: Page, start: int) -> int:
     low, high = page.bare
     if low <= start < high:
         return high
-    match = _BARE.match(page.data, start)
+    match = BARE.match(page.data, start)
     end = match.end() if match else start
     page.bare = (start, end)
     return end
@@ -178,7 +184,7 @@ def _block(page: Page, line_at: int, indent: int, force: int, kind: str) -> None
     data = page.data
     at = line_at
     lines: list[tuple[int, int]] = []
-    while at < len(data) and at - line_at < _LONGEST:
+    while at < len(data) and at - line_at < LONGEST:
         stop = data.find(b"\n", at, at + 4096)
         stop = len(data) if stop < 0 else stop
         text = data[at:stop].rstrip(b"\r")

@@ -33,9 +33,10 @@ class Numbers:
         self._next = 1
         self._taken: set[bytes] = set()
 
-    def take(self, literal: bytes) -> None:
-        """A placeholder that the text already held: its number is not given again."""
-        self._taken.add(literal.rpartition(b":")[2][:-1])
+    def take_all(self, data: bytes) -> None:
+        """Placeholders that the text already holds: their numbers are not given again."""
+        if OPEN in data:
+            self._taken.update(match.group().rpartition(b":")[2][:-1] for match in PLACEHOLDER.finditer(data))
 
     def placeholder(self, kind: str, value: bytes, guessable: bool) -> bytes:
         if guessable:

@@ -98,11 +98,14 @@ def cookie(page: Page, end: int) -> None:
     data = page.data
     line = data.rfind(b"\n", max(0, end - 300), end) + 1
     at = max(line, end - 200)
+    if end <= page.cookies:
+        return
     begun = re.compile(rb"(?i)cookie2?[\"'\\]{0,4}\s*[:=]\s*").search(data, at, end)
     if not begun:
         return
     stop = data.find(b"\n", end, end + 4096)
     stop = min(len(data), end + 4096) if stop < 0 else stop
+    page.cookies = stop
     for match in _COOKIE.finditer(data, begun.end(), stop):
         name, value = match.group(1), match.group(2)
         if name.lower() in (b"path", b"domain", b"expires", b"max-age", b"samesite", b"version", b"priority"):

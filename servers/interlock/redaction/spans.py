@@ -26,6 +26,15 @@ class Span:
     placeholder: str
 
 
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """A text with its originals in place again. Holds secrets: for writing, never for showing."""
+
+    text: str
+    asks: tuple[str, ...] = ()  # why a person must be asked first
+    count: int = 0  # placeholders that were put back
+
+
 def merge(found: list[Found]) -> list[Found]:
     """Sorted, overlapping ones joined. The joined span takes the kind of its longest part."""
     if len(found) < 2:

@@ -13,6 +13,7 @@ from .names import BENIGN, HUMAN, STRONG, WEAK
 __all__ = ["BENIGN", "HUMAN", "STRONG", "WEAK", "is_reference", "is_secret", "looks_random"]
 
 _LOOK: Final = 512
+_PROSE: Final = 80  # what only stands where a secret will be is short
 _RUNS: Final = re.compile(rb"a+|A+|0+|[^aA0]+")
 _CLASSES: Final = bytes(
     ord("a") if 97 <= c <= 122 else ord("A") if 65 <= c <= 90 else ord("0") if 48 <= c <= 57 else ord("-")
@@ -66,7 +67,7 @@ _SENTENCE: Final = re.compile(rb"[A-Za-z'(][A-Za-z',.()/-]*(?: [A-Za-z0-9'(\"][\
 def is_reference(value: bytes) -> bool:
     """Whether it only says where the secret is, or that it was taken out already."""
     value = value[:_LOOK]
-    return bool(_REFERENCE.fullmatch(value) or _PLACEHOLDER_TEXT.fullmatch(value))
+    return bool(_REFERENCE.fullmatch(value) or (len(value) <= _PROSE and _PLACEHOLDER_TEXT.fullmatch(value)))
 
 
 def looks_random(value: bytes, least: int = 16) -> bool:
@@ -89,7 +90,9 @@ def is_secret(value: bytes, force: int, quoted: bool) -> bool:
         return False
     value = value[:_LOOK]
     lower = value.lower()
-    if lower in _WORDS or _REFERENCE.fullmatch(value) or _PLACEHOLDER_TEXT.fullmatch(value):
+    if lower in _WORDS or _REFERENCE.fullmatch(value):
+        return False
+    if len(value) <= _PROSE and _PLACEHOLDER_TEXT.fullmatch(value):
         return False
     if _DIGEST.fullmatch(value) or _PUBLIC.fullmatch(value):
         return False
