@@ -335,8 +335,8 @@ state, keys = State(home), Keys.load(Path(sys.argv[3]))
 registration = register(sys.argv[4], home, sys.argv[5])
 if sys.argv[6] == "confined":
     from interlock.sandbox.confine import confine
-    confine(read=[Path(p) for p in (sys.prefix, sys.base_prefix, "/usr/lib", "/lib")], write=[home, *registration.folders],
-            network=False, mode="best-effort")
+    reads = [Path(path) for path in (sys.prefix, sys.base_prefix, "/usr/lib", "/lib") if Path(path).exists()]
+    confine(read=reads, write=[home, *registration.folders], network=False, mode="best-effort")
 watcher = Watcher(Halt(home, state, keys), registration, Approvals(state, keys).void_all)
 if sys.argv[6] != "deaf":
     watcher.start()
