@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,9 @@ from typing import Any
 
 from mcp import Client, StdioServerParameters
 
+from interlock.guard.keys import create_keys
+
+PATTERNS: list[Path] = []  # the folder with the detector's compiled patterns, made by conftest
 ERAS = ("legacy", "2026-07-28")  # the handshake of 2025-11-25, and the protocol without one
 
 
@@ -31,7 +35,10 @@ class Installation:
         self.policy = self.config / "interlock" / "policy.yaml"
         for path in (self.policy.parent, self.work):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.run_python("from interlock.guard.keys import create_keys; create_keys(None)")
+        create_keys(None, self.config / "interlock" / "keys")
+        if PATTERNS:  # compiled once for all tests; a real home compiles them at its first call
+            self.home.mkdir(mode=0o700)
+            shutil.copytree(PATTERNS[0], self.home / "cache")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,9 +64,6 @@ class Installation:
         return subprocess.run(
             command, env=self.environment, input=input, capture_output=True, text=True, timeout=60, check=False
         )
-
-    def run_python(self, code: str) -> None:
-        subprocess.run([sys.executable, "-c", code], env=self.environment, check=True, timeout=60)
 
     def parameters(self, server: str = "files", *options: str) -> StdioServerParameters:
         arguments = ["-m", "interlock.admin.main", "serve", server, *options]

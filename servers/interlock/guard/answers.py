@@ -61,7 +61,7 @@ def refusal(problem: Refused | Failed | Broken, code: str, call_id: str, detecto
     if rule:
         parts.append(f"Rule: {rule}.")
     if problem.hint:
-        parts.append(_sentence(problem.hint[:1].upper() + problem.hint[1:]))
+        parts.append(f"Instead: {_sentence(problem.hint)}")
     if call_id:
         parts.append(f"(id {call_id})")
     text = visible(" ".join(parts))

@@ -43,6 +43,9 @@ def ask(
             rule=rules,
         )
     mark = digest(call, look)
+    resumed = approvals.find(call.id)
+    if resumed is not None and resumed.digest != mark:
+        approvals.void(resumed.id, "what it would do has changed since it was asked")  # and is asked anew
     pending = approvals.match(mark, call.principal)
     if pending is None:
         shown = answers.recorded(call.raw, detector)
