@@ -114,7 +114,7 @@ def test_children_are_held_in(broker: BrokerClient, place: Path) -> None:
             try: return f() and "ok"
             except OSError as e: return errno.errorcode[e.errno]
         print(attempt(lambda: socket.socket()), attempt(lambda: socket.socket(socket.AF_UNIX).connect("/x")),
-              attempt(lambda: os.kill(os.getppid(), 0) or 1), attempt(lambda: os.mkdir("/tmp/x")),
+              attempt(lambda: os.kill(os.getppid(), 0) or 1), attempt(lambda: os.mkdir("/tmp/interlock-nowhere")),
               attempt(lambda: os.execv("/bin/true", ["true"])))
     """
     assert broker.run("python", ["-I", "-c", program]).stdout.split() == [

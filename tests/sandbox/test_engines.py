@@ -20,6 +20,7 @@ import pytest
 
 from interlock.guard.errors import Broken, Code, Failed, Refused
 from interlock.sandbox import bubblewrap, containers, image, kernel, probing  # noqa: F401 - before we step down
+from interlock.sandbox.broker import Program, start_broker
 from interlock.sandbox.confine import confine
 from interlock.sandbox.engines import Engine, Limits, Output, Settings, Step, open_engine
 
@@ -457,6 +458,44 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_by_the_broker(settings: Settings, place: Path) -> None:
+    """As a server does it: one early fork, one table, then confined; and nothing is left at the end."""
+
+    def look() -> tuple[bytes, bytes, str, list[str]]:
+        broker = start_broker()
+        broker.configure({"cat": Program(Path("/bin/cat"))}, {}, settings)
+        confine([place], [])
+        assert broker.engine is not None
+        kept = _descendants(broker.pid)
+        found = run(broker.engine, ("grep", "x"), ("wc", "-l"), data=b"x\ny\n").stdout
+        with pytest.raises(Broken, match="a table already"):
+            broker.configure({"sh": Program(Path("/bin/sh"))}, {})
+        with pytest.raises(Failed, match="no such program"):
+            broker.run("sh", [])
+        return found, broker.run("cat", ["-"], stdin=b"in").stdout, broker.engine.name, kept
+
+    found, read, name, kept = forked(look)
+    assert (found, read, name) == (b"1\n", b"in", settings.engine)
+    assert kept
+    assert _wait(lambda: not any(_lives(int(pid)) for pid in kept))
+    if settings.engine == "docker":
+        assert _wait(lambda: not _containers(f"{kept[0]}-"))
+
+
+def test_the_broker_says_why_there_is_no_engine(place: Path) -> None:
+    def look() -> tuple[str, str, bytes]:
+        broker = start_broker()
+        broker.configure({"cat": Program(Path("/bin/cat"))}, {}, Settings(TOOLS, place / "empty"))
+        assert broker.engine is None
+        assert broker.no_engine is not None
+        return broker.no_engine.message, broker.no_engine.hint, broker.run("cat", ["-"], stdin=b"in").stdout
+
+    message, hint, read = forked(look)
+    assert "has not been built" in message or "not installed" in message
+    assert hint
+    assert read == b"in"
 
 
 # no engine, no run

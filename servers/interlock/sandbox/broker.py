@@ -17,20 +17,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interlock.guard.errors import Broken, Code, Failed, Refused
 
 from . import kernel
 from .broker_loop import serve
-from .children import Program
+from .children import Program, Table
 from .packets import MESSAGE_MAX, pair, receive
+
+if TYPE_CHECKING:
+    from .engines import Engine
+    from .settings import Settings
 
 __all__ = ["BrokerClient", "Completed", "Process", "Program", "start_broker"]
 
 _STDERR_MAX = 64_000  # bytes kept of what a program says on stderr; the rest is read and dropped
 _TICK = 0.1  # seconds between two looks at `stop`
 _CHUNK = 65536
+_PATIENCE = 30.0  # seconds for what the broker answers at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,12 @@ class Completed:
     stopped: bool = False  # `stop` said so, or `kill` was called
 
 
-def start_broker(programs: Mapping[str, Program], files: Mapping[str, Path] | None = None) -> BrokerClient:
-    """Fork the broker and return its client. `files`: paths that `client.open` may open for reading by name.
+def start_broker(
+    programs: Mapping[str, Program] | None = None, files: Mapping[str, Path] | None = None
+) -> BrokerClient:
+    """Fork the broker and return its client. Without a table yet, `configure` gives it one.
 
+    The earlier the better: what the server has loaded by then is what each of the broker's forks copies.
     Raises Broken when threads run already, or when the system gives no process.
     """
     if kernel.LINUX and kernel.thread_count() > 1:
@@ -65,18 +73,52 @@ def start_broker(programs: Mapping[str, Program], files: Mapping[str, Path] | No
         ) from None
     if pid == 0:
         ours.close()
-        serve(theirs, dict(programs), dict(files or {}), parent)
+        serve(theirs, parent)
     theirs.close()
-    return BrokerClient(ours, pid, frozenset(programs))
+    client = BrokerClient(ours, pid)
+    if programs is not None:
+        client.configure(programs, files or {})
+    return client
 
 
 class BrokerClient:
-    """The server's end. Thread-safe. Raises Broken from every method once the broker is gone."""
+    """The server's end. Thread-safe. Raises Broken from every method once the broker is gone.
 
-    def __init__(self, requests: socket.socket, pid: int, programs: frozenset[str]) -> None:
+    `engine` runs text tools in sandboxes; it is None where `configure` was given no settings for one, or where
+    this machine has none: `no_engine` then says why, and what to do.
+    """
+
+    def __init__(self, requests: socket.socket, pid: int) -> None:
         self._requests = requests
         self.pid = pid
-        self.programs = programs
+        self.programs: frozenset[str] = frozenset()
+        self.engine: Engine | None = None
+        self.no_engine: Broken | None = None
+
+    def configure(
+        self, programs: Mapping[str, Program], files: Mapping[str, Path], sandbox: Settings | None = None
+    ) -> None:
+        """Give the broker its table, once, before anything of an agent's is read; a second one is refused.
+
+        `files`: paths that `open` may open for reading, by name. `sandbox`: have an engine made (or `no_engine`
+        set). Raises Broken when the broker does not take it.
+        """
+        self.programs = frozenset(programs)
+        body: dict[str, Any] = {"op": "table", "table": Table(programs, files).write()}
+        if sandbox is None:
+            if "error" in (answer := self._ask(body)):
+                raise Broken(f"the broker did not take its table ({answer['error']})", hint="restart the server")
+            return
+        from .engines import Engine
+
+        ours, theirs = pair()
+        with theirs:
+            answer = self._ask({**body, "sandbox": sandbox.write()}, {"keeper": theirs.fileno()})
+        if "error" in answer:
+            ours.close()
+            self.no_engine = Broken(answer["error"], hint=answer.get("hint", ""))
+        else:
+            self.engine = Engine(ours, 0, sandbox, frozenset(answer["tools"]))
 
     def run(
         self,
@@ -190,23 +232,33 @@ class BrokerClient:
     def open(self, file: str) -> int:
         """A descriptor, open for reading, of one of the fixed files. Raises Failed when it cannot be opened."""
         control = self._request({"op": "open", "file": file}, {})
-        with control:
-            control.settimeout(10)
-            try:
-                data, descriptors = receive(control, 1)
-            except TimeoutError:
-                data, descriptors = b"", []
-        if not data:
-            raise Broken("the broker did not answer", hint="restart the server")
+        data, descriptors = self._answer(control)
         if not descriptors:
             raise Failed(f"{file} cannot be opened: {json.loads(data).get('error', 'no reason given')}")
         return descriptors[0]
 
     def close(self) -> None:
         """End the broker and all that it started, and wait for it."""
+        if self.engine is not None:
+            self.engine.close()
         self._requests.close()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
+
+    def _ask(self, body: dict[str, Any], fds: Mapping[str, int] | None = None) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._answer(self._request(body, fds or {}))[0])
+        return answer
+
+    def _answer(self, control: socket.socket) -> tuple[bytes, list[int]]:
+        with control:
+            control.settimeout(_PATIENCE)
+            try:
+                data, descriptors = receive(control, 1)
+            except TimeoutError:
+                data, descriptors = b"", []
+        if not data:
+            raise Broken("the broker did not answer", hint="restart the server")
+        return data, descriptors
 
     def _request(self, body: dict[str, Any], fds: Mapping[str, int]) -> socket.socket:
         ours, theirs = pair()
@@ -258,7 +310,7 @@ class Process:
     def begin(self, program: str) -> None:
         """Wait until the broker has forked it. Raises Failed with its reason, Broken when the broker is gone."""
         try:
-            answer = self._listen(timeout=10)
+            answer = self._listen(timeout=_PATIENCE)
         except Broken:
             self.close()
             raise

@@ -13,13 +13,15 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from interlock.guard.errors import Broken
+
 from . import kernel
-from .children import ENVIRONMENT, Program, confine_child, spawn, walls
+from .children import ENVIRONMENT, Table, Walls, confine_child, spawn, walls
 from .packets import receive, tell
 
 DESCRIPTORS_MAX = 8
@@ -61,13 +63,12 @@ def detach(keep: int) -> None:
     kernel.not_dumpable()
 
 
-def serve(requests: socket.socket, programs: Mapping[str, Program], files: Mapping[str, Path], parent: int) -> NoReturn:
+def serve(requests: socket.socket, parent: int) -> NoReturn:
     """The whole life of the broker process; never returns. `parent` is the server's pid."""
     try:
         detach(requests.fileno())
         kernel.adopt_orphans()
-        kernel.drop_capabilities()
-        loop = _Loop(requests, programs, files)
+        loop = _Loop(requests)
         if os.getppid() == parent:
             try:
                 loop.run()
@@ -78,11 +79,11 @@ def serve(requests: socket.socket, programs: Mapping[str, Program], files: Mappi
 
 
 class _Loop:
-    def __init__(self, requests: socket.socket, programs: Mapping[str, Program], files: Mapping[str, Path]) -> None:
+    def __init__(self, requests: socket.socket) -> None:
         self._requests = requests
-        self._programs = programs
-        self._walls = {name: walls(program) for name, program in programs.items()}
-        self._files = files
+        self._table: Table | None = None
+        self._walls: dict[str, Walls] = {}
+        self._keeper = 0
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
         self._wake, waker = os.pipe()
@@ -146,22 +147,48 @@ class _Loop:
         control.setblocking(False)
         started = False
         try:
-            if request.body["op"] == "open":
-                self._open(request, control)
+            if self._table is None:  # the first message, sent before the server reads anything of an agent's
+                tell(control, {"tools": self._set_table(request)})
+            elif request.body["op"] == "open":
+                self._open(self._table, request, control)
             elif request.body["op"] == "start":
-                self._start(request, control)
+                self._start(self._table, request, control)
                 started = True
+            else:
+                raise Rejected("there is a table already")
         except Rejected as error:
             tell(control, {"error": str(error)})
+        except Broken as error:
+            tell(control, {"error": error.message, "hint": error.hint})
         except OSError as error:
             tell(control, {"error": f"the system refused ({error.strerror})"})
         finally:
             if not started:
                 control.close()
 
-    def _open(self, request: _Request, control: socket.socket) -> None:
+    def _set_table(self, request: _Request) -> list[str]:
+        """Take the table, once and for all, and fork a sandbox's keeper where one is asked for; returns its tools."""
+        self._table = table = Table.read(request.body["table"])
+        self._walls = {name: walls(program) for name, program in table.programs.items()}
+        settings, parent = request.body.get("sandbox"), os.getpid()
+        try:
+            if settings is None:
+                return []
+            from .keeper import keep, open_backend
+            from .settings import Settings
+
+            made = Settings.read(settings)
+            backend = open_backend(made)
+            self._keeper = os.fork()
+            if self._keeper == 0:
+                keep(socket.socket(fileno=request.fds["keeper"]), backend, made.pool, parent)
+            return sorted(backend.tools)
+        finally:
+            kernel.drop_capabilities()
+
+    def _open(self, table: Table, request: _Request, control: socket.socket) -> None:
         """One of the fixed files, opened for reading: what a confined server may read again (its policy)."""
-        path = self._files.get(str(request.body["file"]))
+        path = table.files.get(str(request.body["file"]))
         if path is None:
             raise Rejected("no such file in the broker's table")
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -170,9 +197,9 @@ class _Loop:
         finally:
             os.close(descriptor)
 
-    def _start(self, request: _Request, control: socket.socket) -> None:
+    def _start(self, table: Table, request: _Request, control: socket.socket) -> None:
         body = request.body
-        program = self._programs.get(str(body["program"]))
+        program = table.programs.get(str(body["program"]))
         if program is None:
             raise Rejected("no such program in the broker's table")
         if len(self._children) >= CHILDREN_MAX:
@@ -221,6 +248,8 @@ class _Loop:
             if not pid:
                 return
             child = self._children.pop(pid, None)
+            if pid == self._keeper:
+                self._keeper = 0
             self._sweep()
             if child is not None:
                 if not child.let_go:
@@ -231,7 +260,7 @@ class _Loop:
     def _sweep(self) -> None:
         """End what has left its group and lost its parent: it came to us, and nobody waits for it."""
         for pid in own_children():
-            if pid in self._children:
+            if pid in self._children or pid == self._keeper:
                 continue
             with contextlib.suppress(OSError):
                 if os.getpgid(pid) not in self._children:
@@ -243,6 +272,11 @@ class _Loop:
         for pid in self._children:
             kill_group(pid)
         self._children.clear()
+        if self._keeper:  # it has sandboxes of its own to end
+            with contextlib.suppress(OSError):
+                os.kill(self._keeper, signal.SIGTERM)
+                os.waitpid(self._keeper, 0)
+            self._keeper = 0
         for _ in range(1000):
             self._sweep()
             try:

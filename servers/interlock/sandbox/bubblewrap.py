@@ -24,7 +24,7 @@ from .cgroups import Group, Groups
 from .children import spawn
 
 if TYPE_CHECKING:
-    from .engines import Settings
+    from .settings import Settings
 
 _INSTALL = "install it (Debian, Ubuntu: apt-get install bubblewrap), or set the engine to docker"
 # Uids that systemd sets aside for services without an account: no file belongs to them.

@@ -12,8 +12,9 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from . import kernel, landlock, seccomp
 from .confine import loaders
@@ -66,6 +67,42 @@ class Program:
     variables: frozenset[str] = frozenset()
     limits: Mapping[str, int] = field(default_factory=dict)
     capabilities: int = kernel.FILE_CAPABILITIES
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All that a broker will ever do: the programs that it starts and the files that it opens, by name."""
+
+    programs: Mapping[str, Program]
+    files: Mapping[str, Path]
+
+    def write(self) -> dict[str, Any]:
+        """As JSON values, for the way to the broker."""
+        programs = {
+            name: {field.name: _plain(getattr(program, field.name)) for field in fields(program)}
+            for name, program in self.programs.items()
+        }
+        return {"programs": programs, "files": {name: str(path) for name, path in self.files.items()}}
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Table:
+        """The inverse of `write`."""
+        programs = {name: Program(**_typed(each)) for name, each in values["programs"].items()}
+        return cls(programs, {name: Path(path) for name, path in values["files"].items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return [_plain(each) for each in value] if isinstance(value, (tuple, frozenset)) else value
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    paths = {name: tuple(Path(path) for path in values[name]) for name in ("read", "write", "execute")}
+    rest = {"executable": Path(values["executable"]), "variables": frozenset(values["variables"])}
+    return {**values, **paths, **rest, "arguments": tuple(values["arguments"]), "ports": tuple(values["ports"])}
 
 
 ENVIRONMENT = {

@@ -23,7 +23,7 @@ from .broker_loop import Rejected, start_time
 from .bubblewrap import STRICT
 
 if TYPE_CHECKING:
-    from .engines import Settings
+    from .settings import Settings
 
 REPOSITORY = "interlock-sandbox"
 LABEL = "interlock.sandbox"  # value: pid-start of the keeper that made it, by which leftovers are known

@@ -15,36 +15,21 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
 
 from interlock.guard.errors import Broken, Code, Failed, Refused
 
 from . import kernel
 from .channels import STDOUT, Attached, Channel, Pipes
 from .packets import pair, receive
+from .settings import Settings
+
+__all__ = ["Engine", "Limits", "Output", "Settings", "Step", "open_engine"]
 
 STEPS_MAX = 16
 _WORDS_MAX = 100_000  # bytes of all arguments together
 _STDERR_MAX = 16_000
 _TICK = 0.1
 _CHUNK = 65536
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How sandboxes are made. Sizes in bytes; they hold for a whole pipeline."""
-
-    tools: tuple[str, ...]  # the programs that a step may name
-    folder: Path  # where `interlock sandbox build` put the image: `image.folder(home)`
-    engine: Literal["bubblewrap", "docker"] = "bubblewrap"
-    runtime: str = ""  # Docker's: "runsc" (gVisor), "kata"; empty is its default
-    docker_image: str = ""  # an image of one's own, built from the Dockerfile; empty: the one that `build` imported
-    memory: int = 256 << 20
-    processes: int = 64
-    temporary: int = 32 << 20  # /tmp, in memory
-    cpu: float = 1.0  # cores
-    pool: int = 2  # kept ready once one was used
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +83,7 @@ def open_engine(settings: Settings) -> Engine:
         ours.close()
         keep(theirs, backend, settings.pool, parent)
     theirs.close()
-    return Engine(ours, pid, settings, backend.name, backend.tools & frozenset(settings.tools))
+    return Engine(ours, pid, settings, backend.tools)
 
 
 @dataclass(slots=True)
@@ -119,12 +104,12 @@ class _Run:
 class Engine:
     """Runs pipelines. Thread-safe. Raises Broken from every method once the keeper is gone."""
 
-    def __init__(self, requests: socket.socket, pid: int, settings: Settings, name: str, tools: frozenset[str]) -> None:
+    def __init__(self, requests: socket.socket, pid: int, settings: Settings, there: frozenset[str]) -> None:
         self._requests = requests
-        self.pid = pid
+        self.pid = pid  # of the keeper; 0 where it is the broker's child
         self.settings = settings
-        self.name = name
-        self.tools = tools  # allowed and there
+        self.name = settings.engine
+        self.tools = there & frozenset(settings.tools)  # allowed and there
 
     def check(self, steps: Sequence[Step]) -> None:
         """Raises Refused (invalid) for a pipeline that could not run, naming the step and what could."""
@@ -191,8 +176,9 @@ class Engine:
     def close(self) -> None:
         """End the keeper and every sandbox, and wait for it."""
         self._requests.close()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+        if self.pid:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
 
     def _request(self, body: dict[str, object]) -> socket.socket:
         ours, theirs = pair()

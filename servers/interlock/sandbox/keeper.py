@@ -24,7 +24,7 @@ from .broker_loop import Rejected, detach
 from .packets import receive, tell
 
 if TYPE_CHECKING:
-    from .engines import Settings
+    from .settings import Settings
 
 _IDLE = 600.0  # seconds after the last use for which sandboxes are kept ready
 _WAITING_MAX = 32
