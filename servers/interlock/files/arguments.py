@@ -1,13 +1,49 @@
-"""What the model sees of each tool's arguments. Every description is paid for in every conversation: few words."""
+"""What the model sees of each tool's arguments. Every character is paid for in every conversation.
+
+Bounds are checked here too, but kept out of the schemas: a model learns them from the refusal, if it ever needs to.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-PathText = Annotated[str, Field(min_length=1, max_length=16384)]
-MAX_CONTENT = 8 * 1024**2  # characters of one write
+MAX_CONTENT: Final = 8 * 1024**2  # characters of one write
+
+
+def _at_most(most: int) -> AfterValidator:
+    def check(text: str) -> str:
+        if len(text) > most:
+            raise ValueError(f"at most {most} characters")
+        return text
+
+    return AfterValidator(check)
+
+
+def _between(low: int, high: int) -> AfterValidator:
+    def check(number: int) -> int:
+        if not low <= number <= high:
+            raise ValueError(f"a number from {low} to {high}")
+        return number
+
+    return AfterValidator(check)
+
+
+def _items(most: int) -> Callable[[list[Any]], list[Any]]:
+    def check(items: list[Any]) -> list[Any]:
+        if not 1 <= len(items) <= most:
+            raise ValueError(f"from 1 to {most} of them")
+        return items
+
+    return check
+
+
+Path = Annotated[str, _at_most(16384)]
+Lines = Annotated[int, _between(1, 100_000)]
+Content = Annotated[str, _at_most(MAX_CONTENT)]
+Digest = Annotated[str, _at_most(64)]
 
 
 class Arguments(BaseModel):
@@ -17,65 +53,67 @@ class Arguments(BaseModel):
 
 
 class Change(Arguments):
-    reason: str = Field(default="", max_length=2000, description="why, for people")
+    reason: Annotated[str, _at_most(2000)] = Field(default="", description="why, for people")
 
 
 class ReadFile(Arguments):
-    path: PathText
-    offset: int | None = Field(default=None, ge=1, le=10**12, description="first line, from 1")
-    limit: int | None = Field(default=None, ge=1, le=100_000, description="lines at most")
-    tail: int | None = Field(default=None, ge=1, le=100_000, description="last lines instead")
+    path: Path
+    offset: Annotated[int, _between(1, 10**12)] | None = Field(default=None, description="first line, from 1")
+    limit: Lines | None = Field(default=None, description="lines at most")
+    tail: Lines | None = Field(default=None, description="last lines instead")
 
 
 class ListDirectory(Arguments):
-    path: PathText
-    limit: int = Field(default=200, ge=1, le=2000)
-    after: str | None = Field(default=None, max_length=4096, description="go on after this name")
+    path: Path
+    limit: Annotated[int, _between(1, 2000)] = 200
+    after: Annotated[str, _at_most(4096)] | None = Field(default=None, description="go on after this name")
 
 
 class SearchFiles(Arguments):
-    path: PathText = Field(description="folder or file")
-    pattern: str = Field(default="", max_length=2000, description="regex over lines (RE2); empty: list files by glob")
-    glob: str = Field(default="", max_length=500, description="names, e.g. *.py or src/**/*.ts")
+    path: Path = Field(description="folder or file")
+    pattern: Annotated[str, _at_most(2000)] = Field(
+        default="", description="regex over lines (RE2); empty: list files by glob"
+    )
+    glob: Annotated[str, _at_most(500)] = Field(default="", description="names, e.g. *.py or src/**/*.ts")
     literal: bool = False
     ignore_case: bool = False
-    context: int = Field(default=0, ge=0, le=10, description="lines around")
-    limit: int = Field(default=100, ge=1, le=1000)
+    context: Annotated[int, _between(0, 10)] = Field(default=0, description="lines around")
+    limit: Annotated[int, _between(1, 1000)] = 100
     ignored: bool = Field(default=False, description="also git-ignored files")
 
 
 class FileInfo(Arguments):
-    path: PathText
+    path: Path
 
 
 class WriteFile(Change):
-    path: PathText
-    content: str = Field(max_length=MAX_CONTENT)
-    expected: str = Field(default="", max_length=64, description="digest from read_file; refuse if changed since")
+    path: Path
+    content: Content
+    expected: Digest = Field(default="", description="digest from read_file; refuse if changed since")
 
 
 class Edit(Arguments):
-    old: str = Field(min_length=1, max_length=MAX_CONTENT, description="exact text, as read_file shows it")
-    new: str = Field(max_length=MAX_CONTENT)
+    old: Content = Field(min_length=1, description="exact text, as read_file shows it")
+    new: Content
     replace_all: bool = False
 
 
 class EditFile(Change):
-    path: PathText
-    edits: list[Edit] = Field(min_length=1, max_length=100)
+    path: Path
+    edits: Annotated[list[Edit], AfterValidator(_items(100))]
     dry_run: bool = False
-    expected: str = Field(default="", max_length=64, description="digest, as for write_file")
+    expected: Digest = Field(default="", description="digest, as for write_file")
 
 
 class MoveFile(Change):
-    source: PathText
-    destination: PathText
+    source: Path
+    destination: Path
 
 
 class DeleteFile(Change):
-    path: PathText
+    path: Path
 
 
 class CleanUpArguments(Change):
-    name: str = Field(max_length=100, description="of a clean-up in the policy")
+    name: Annotated[str, _at_most(100)] = Field(description="of a clean-up in the policy")
     dry_run: bool = False

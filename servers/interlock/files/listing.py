@@ -15,6 +15,7 @@ from interlock.path_names import parse_name, shown
 from interlock.paths import Opened, failed, lstat
 
 from .arguments import ListDirectory
+from .text import counted as number
 from .text import size_text
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def run_list(files: Files, permit: Permit) -> Result:
         raise failed(error, opened.real) from None
     try:
         with os.scandir(fd) as entries:
-            counted = _Counted(entries, after)
-            names = [os.fsdecode(name) for name in heapq.nsmallest(args.limit, counted)]
+            names_seen = _Counted(entries, after)
+            names = [os.fsdecode(name) for name in heapq.nsmallest(args.limit, names_seen)]
         lines, used = [], 0
         for name in names:
             line = _line(name, fd)
@@ -62,11 +63,11 @@ def run_list(files: Files, permit: Permit) -> Result:
             used += len(line) + 1
     finally:
         os.close(fd)
-    left = counted.kept - len(lines)
-    facts = [f"{counted.all} entries" if counted.complete else f"more than {counted.all} entries"]
+    left = names_seen.kept - len(lines)
+    facts = [number(names_seen.all, "entry") if names_seen.complete else f"more than {names_seen.all:,} entries"]
     if left:
         facts.append(f"these are {len(lines)}, go on with after={shown(names[len(lines) - 1])}")
-    if not counted.complete:
+    if not names_seen.complete:
         facts.append("the folder was not read to its end in time: the order has gaps")
     text = "\n".join(lines) + ("\n" if lines else "")
     return Result(text=text, header=f"{shown(opened.real)}: {'; '.join(facts)}", untrusted=True, truncated=left > 0)

@@ -24,7 +24,7 @@ from .plans import (
 from .removing import Extent, extent, take
 from .renames import can_rename
 from .steps import Fetch, Print, Shift, Step
-from .text import size_text
+from .text import counted, size_text
 
 if TYPE_CHECKING:
     from .tools import Files
@@ -105,7 +105,9 @@ def _look(files: Files, bounds: Bounds, source: tuple[Place, str], target: tuple
     )
     moved = bounds.with_flags(moved, protected=found.protected or bool(moved.attributes["protected"]), own=found.own)
     written = _written(files, bounds, target, here, onto, found)
-    header = f"{shown(here.real)}: moved to {shown(there.real)} ({found.files} entries, {size_text(found.size)})"
+    header = (
+        f"{shown(here.real)}: moved to {shown(there.real)} ({counted(found.files, 'entry')}, {size_text(found.size)})"
+    )
     if onto is not None:
         header += "; the file that was there can be put back"
     if makes:

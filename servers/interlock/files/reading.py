@@ -19,7 +19,7 @@ from .arguments import FileInfo, ReadFile
 from .bounds import Bounds
 from .hard_links import refuse_foreign_names
 from .redacted import HEAD, WHOLE, Reader, too_large
-from .text import binary_kind, encoding_of, size_text
+from .text import binary_kind, counted, encoding_of, size_text
 
 if TYPE_CHECKING:
     from interlock.guard.pipeline import Permit
@@ -86,7 +86,7 @@ def run_read(files: Files, permit: Permit) -> Result:
     lines = document.text.split("\n")
     if lines and not lines[-1]:
         lines.pop()
-    facts = [size_text(document.size), f"{document.lines} lines", document.encoding.name]
+    facts = [size_text(document.size), counted(document.lines, "line"), document.encoding.name]
     if "\r\n" in document.text:
         facts.append("CRLF")
     facts += [f"modified {_when(found.st_mtime)}", f"digest {document.digest}"]

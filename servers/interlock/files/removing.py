@@ -18,9 +18,8 @@ from .actions import CleanUp
 from .arguments import CleanUpArguments, DeleteFile
 from .bounds import Bounds
 from .plans import Plan, refused_by_name, temp_name
-from .renames import can_rename
 from .steps import Print, Step, Take
-from .text import size_text
+from .text import counted, size_text
 from .trees import walk
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def extent(bounds: Bounds, folder: int, name: str, real: str, found: os.stat_res
     """
     own = bounds.own(real, tree=True)
     if not stat.S_ISDIR(found.st_mode):
-        return Extent(1, found.st_blocks * 512, False, own=own)
+        return Extent(1, found.st_size, False, own=own)
     if any(root.startswith(real + "/") or root == real for root in bounds.paths):
         raise Refused(Code.OUT_OF_BOUNDS, f"{shown(real)} holds a root of the policy", hint="name what is inside it")
     files, size, protected, mount = 1, 0, False, False
@@ -69,11 +68,7 @@ def extent(bounds: Bounds, folder: int, name: str, real: str, found: os.stat_res
 def take(files: Files, bounds: Bounds, place: Place, number: int, *, watched: bool) -> Take:
     """The step that takes this entry. `watched`: it is a tree, looked through once more after it was taken."""
     assert place.stat is not None
-    store = os.open(files.world.home / "snapshots", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        copied = not can_rename(place.parent, store)
-    finally:
-        os.close(store)
+    copied = not files.stores_beside(place.parent)
     before = Print.from_stat(place.stat)
     check = _check(bounds, place.real) if watched else None
     return Take(place.real, f"entry-{number}", temp_name(), before, copied=copied, _check=check)
@@ -132,7 +127,7 @@ def preview_delete(files: Files, call: Call, look: Look) -> str:
 
 
 def _amount(found: Extent) -> str:
-    return f"{found.files} entries, {size_text(found.size)}" if found.tree else size_text(found.size)
+    return f"{counted(found.files, 'entry')}, {size_text(found.size)}" if found.tree else size_text(found.size)
 
 
 # ---------------------------------------------------------------- clean_up
@@ -223,7 +218,7 @@ def _clean_up(
         )
     until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(time.time() + rule.keep))
     verb = "would be taken" if dry else "taken"
-    header = f"clean-up {shown(args.name)} in {shown(path)}: {len(steps)} {verb} ({count} entries, {size_text(size)})"
+    header = f"clean-up {shown(args.name)} in {shown(path)}: {len(steps)} {verb} ({counted(count, 'entry')}, {size_text(size)})"
     header += f"; restorable until {until}, then the space is freed"
     if len(lines) > _SHOWN:
         lines = [*lines[:_SHOWN], f"… and {len(lines) - _SHOWN} more"]

@@ -27,7 +27,7 @@ from .bounds import Bounds
 from .hard_links import refuse_foreign_names
 from .patterns import Pattern, compile_pattern
 from .redacted import Block
-from .text import size_text
+from .text import counted, size_text
 
 if TYPE_CHECKING:
     from interlock.guard.pipeline import Permit
@@ -140,7 +140,9 @@ def run_search(files: Files, permit: Permit) -> Result:
                 break
         elif not _search_file(files, plan, args, name, found, until):
             break
-    what = f"{found.hits} matching lines in {found.files} files" if plan.pattern is not None else f"{found.hits} files"
+    what = counted(found.hits, "file")
+    if plan.pattern is not None:
+        what = f"{counted(found.hits, 'matching line')} in {counted(found.files, 'file')}"
     header = f"{shown(plan.opened.real)}: {what}"
     if found.full:
         header += "; there are more: narrow the path, the glob or the pattern, or raise limit"

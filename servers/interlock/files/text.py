@@ -105,6 +105,12 @@ def size_text(size: int) -> str:
     return f"{value:.1f} PB"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 line`, `2 lines`, `3 entries`."""
+    many = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{number:,} {what if number == 1 else many}"
+
+
 def count_lines(text: str) -> int:
     """Lines as an editor counts them: a last one without its newline counts."""
     return text.count("\n") + (1 if text and not text.endswith("\n") else 0)

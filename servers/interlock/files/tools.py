@@ -18,6 +18,7 @@ from .actions import Section
 from .bounds import BoundsOf
 from .plans import Plan, perform
 from .redacted import FilesDetector, Reader
+from .renames import can_rename
 from .steps import Ground
 
 if TYPE_CHECKING:
@@ -131,7 +132,21 @@ class Files:
         return tuple(bounds.action(operation.verb, path) for path in paths)
 
     def look(self, call: Call) -> Look:
-        return OPERATIONS[call.tool].look(self, call)
+        try:
+            return OPERATIONS[call.tool].look(self, call)
+        except OSError as error:  # it went away, or became something else, while it was looked at
+            why = os.strerror(error.errno or 0)
+            raise Refused(Code.CONFLICT, f"it changed while it was looked at ({why})", hint="look again") from None
+
+    def stores_beside(self, folder: int) -> bool:
+        """Whether an entry of this folder can be renamed into the store of snapshots. Raises OSError."""
+        store = self.world.home / "snapshots"
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        fd = os.open(store if store.is_dir() else self.world.home, flags)
+        try:
+            return can_rename(folder, fd)
+        finally:
+            os.close(fd)
 
     def preview(self, call: Call, look: Look) -> str:
         operation = OPERATIONS.get(call.tool)

@@ -34,7 +34,7 @@ from .steps import (
     Write,
     from_json,
 )
-from .text import size_text
+from .text import counted, size_text
 
 if TYPE_CHECKING:
     from interlock.guard.changes import Change
@@ -210,7 +210,7 @@ class _Undo:
                 protected=found.protected or self.bounds.protected(path, change=True),
             )
             self.steps.append(take(self.files, self.bounds, place, len(self.steps), watched=found.tree))
-            self.lines.append(f"remove {shown(path)} ({found.files} entries)")
+            self.lines.append(f"remove {shown(path)} ({counted(found.files, 'entry')})")
         finally:
             place.close()
 

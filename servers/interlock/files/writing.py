@@ -18,7 +18,7 @@ from .copying import file_digest
 from .plans import Plan, changed_keys, parents, refuse_foreign_owner, refused_by_name, temp_name
 from .redacted import HEAD, WHOLE, Document, too_large
 from .steps import HASHED, Print, Write
-from .text import UTF8, binary_kind, count_lines, size_text
+from .text import UTF8, binary_kind, count_lines, counted, size_text
 
 if TYPE_CHECKING:
     from .tools import Files
@@ -146,7 +146,7 @@ class _Change:
         write = Write(self.real, temp_name(), before, len(content), sha, saved=saved, _content=content)
         makes = parents(self.place)
         reader = self.files.reader
-        facts = [f"{count_lines(new)} lines", size_text(len(content)), f"digest {reader.digest(new)}"]
+        facts = [counted(count_lines(new), "line"), size_text(len(content)), f"digest {reader.digest(new)}"]
         verb = "new file" if before is None else "changed"
         header = f"{shown(self.real)}: {verb}, {', '.join(facts)}"
         if makes:
