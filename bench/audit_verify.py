@@ -64,14 +64,17 @@ def main(count: int = 200_000) -> int:
         )
         _say("open a home with that audit", f"{_opening(home, state, keys) * 1e3:.2f} ms")
 
-        begun = time.perf_counter()
-        report = audit.verify(home, state, keys)
-        rate = report.records / (time.perf_counter() - begun)
+        rates = []
+        for _ in range(3):  # the best of three: other work on the machine only ever takes away
+            begun, used = time.perf_counter(), time.process_time()
+            report = audit.verify(home, state, keys)
+            rates.append(
+                (report.records / (time.perf_counter() - begun), report.records / (time.process_time() - used))
+            )
+        rate, by_processor = max(rates)
         size = report.bytes / report.records
-        _say(
-            "verify",
-            f"{rate:,.0f} records/s ({report.records:,} of {size:.0f} bytes, {report.checkpoints} checkpoints)",
-        )
+        _say("verify", f"{rate:,.0f} records/s ({by_processor:,.0f} a second of processor)")
+        _say("", f"{report.records:,} records of {size:.0f} bytes, {report.checkpoints} signed checkpoints")
         state.close()
     if not report.ok:
         _say("verify", f"found {report.findings[:3]}")
