@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 MAX_CHARACTERS: Final = 4 << 20
@@ -92,14 +93,22 @@ def load_documents(text: str, kind: str) -> list[Any]:
 
 # ---------------------------------------------------------------- YAML
 
-_INT: Final = re.compile(r"[-+]?[0-9]+\Z")
-_OTHER_INT: Final = re.compile(r"0(?:o[0-7]+|x[0-9a-fA-F]+)\Z")
-_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-_ODD: Final = re.compile(  # numbers, dates and the like as YAML 1.1 has them
-    r"(?:[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?|[-+]?[0-9_]*\.[0-9_]*|[-+]?0[bo][0-9_]+"
-    r"|[-+]?0x[0-9a-fA-F_]+|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|\d{4}-\d\d?-\d\d?(?:[Tt \t].{0,40})?"
-    r"|=|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
-)
+@cache
+def _number() -> re.Pattern[str]:
+    """A float of YAML 1.2, or an integer in hexadecimal."""
+    return re.compile(r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0x[0-9a-fA-F]+)\Z")
+
+
+@cache
+def _odd() -> re.Pattern[str]:
+    """Numbers, dates and the like as YAML 1.1 has them."""
+    return re.compile(
+        r"(?:[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?|[-+]?[0-9_]*\.[0-9_]*|[-+]?0[bo][0-9_]+"
+        r"|[-+]?0x[0-9a-fA-F_]+|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|\d{4}-\d\d?-\d\d?(?:[Tt \t].{0,40})?"
+        r"|=|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+    )
+
+
 _WORDS: Final[dict[str, Scalar]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -116,17 +125,19 @@ def resolve(text: str) -> Scalar:
         return _WORDS[text]
     if text in _OLD_WORDS:
         return Ambiguous(text)
-    first = text[0]
+    first, last = text[0], text[-1]
     if first not in "+-.0123456789=":
         return text
-    if len(text) <= 40:
-        if _INT.match(text) and not (text.lstrip("+-").startswith("0") and len(text.lstrip("+-")) > 1):
-            return int(text)
-        if _OTHER_INT.match(text) and text[1] == "x":
-            return int(text, 16)
-        if _FLOAT.match(text) and not _INT.match(text):
-            return float(text)
-    return Ambiguous(text) if len(text) > 40 or _ODD.match(text) else text
+    if last.isalpha() and first.isdigit() and text[1:2] not in ("x", "X") and text[4:5] != "-":
+        return text  # `15m`, `5M`: neither YAML reads these as anything else
+    if len(text) > 40:
+        return Ambiguous(text)
+    digits = text[1:] if first in "+-" else text
+    if digits.isdecimal() and digits.isascii() and (len(digits) == 1 or digits[0] != "0"):
+        return int(text)
+    if _number().match(text) and not (digits.isdecimal() and digits.isascii()):
+        return int(text, 16) if text[1:2] == "x" else float(text)
+    return Ambiguous(text) if _odd().match(text) else text
 
 
 def _compose(text: str, file: str = "") -> list[Node]:
