@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,24 +35,39 @@ class Stands(StrEnum):
     NEITHER = "neither"
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far a change got: only that goes back. What somebody else changed meanwhile was never ours."""
+
+    files: set[str] = field(default_factory=set)
+    index: bool = False
+    admin: set[str] = field(default_factory=set)
+    refs: bool = False
+
+
 def apply(repo: pygit2.Repository, transition: Transition, manifest: Manifest, tag: str) -> None:
     """Carry it out. Raises Failed: conflict or failed (all is put back), unknown (putting back failed)."""
+    progress = Progress()
     try:
         with _index_lock(transition.facts, manifest, tag) as index_lock:
-            _apply_files(transition, tag)
+            _apply_files(transition, tag, progress)
             if index_lock is not None:
                 _refresh(transition, manifest)
+                progress.index = True
                 index_lock(manifest.path / INDEX_NEW if manifest.index and manifest.index[1] else None)
             for move in transition.admin:
                 if not move.name.startswith("logs/"):
                     _write_admin(move, transition.facts, check=True)
+                    progress.admin.add(move.name)
             _move_refs(repo, transition.refs)
+            progress.refs = True
             for move in transition.admin:
                 if move.name.startswith("logs/"):
+                    progress.admin.add(move.name)
                     _write_admin(move, transition.facts, check=False)
     except BaseException as error:
         try:
-            put_back(repo, transition.facts, manifest, tag)
+            put_back(repo, transition.facts, manifest, tag, progress)
         except Exception as worse:
             raise Failed("the change broke off and not all of it could be put back", code=Code.UNKNOWN) from worse
         if isinstance(error, Failed):
@@ -59,10 +75,15 @@ def apply(repo: pygit2.Repository, transition: Transition, manifest: Manifest, t
         raise Failed(_why(error), hint="nothing was changed; read the state before trying again") from error
 
 
-def put_back(repo: pygit2.Repository, facts: Facts, manifest: Manifest, tag: str) -> None:
-    """From wherever it was cut off back to before. What is neither before nor after is left alone and raises Failed."""
+def put_back(
+    repo: pygit2.Repository, facts: Facts, manifest: Manifest, tag: str, progress: Progress | None = None
+) -> None:
+    """Back to before: what `progress` says was done, or (None: it was cut off) whatever is not as before.
+
+    What is neither before nor after is left alone and raises Failed.
+    """
     foreign: list[str] = []
-    for move in manifest.refs:
+    for move in manifest.refs if progress is None or progress.refs else ():
         here = ref_value(repo, move.name)
         if here == move.new and here != move.old:
             _move_refs(repo, [RefMove(move.name, move.new, move.old, "interlock: put back")])
@@ -70,11 +91,11 @@ def put_back(repo: pygit2.Repository, facts: Facts, manifest: Manifest, tag: str
             foreign.append(move.name)
     for admin in manifest.admin:
         here_bytes = _read_small(admin.place(facts))
-        if here_bytes != admin.old:
+        if here_bytes != admin.old and (progress is None or admin.name in progress.admin):
             _write_admin(AdminMove(admin.name, here_bytes, admin.old), facts, check=False)
     if not manifest.partial:
-        foreign += _put_back_files(facts, manifest, tag)
-    if manifest.index is not None:
+        foreign += _put_back_files(facts, manifest, tag, progress)
+    if manifest.index is not None and (progress is None or progress.index):
         _unlock_own(facts, tag)
         here_index = file_digest(facts.gitdir / "index")
         if here_index != manifest.index[0]:
@@ -116,18 +137,20 @@ def ref_value(repo: pygit2.Repository, name: str) -> str | None:
 # -------------------------------------------------------------------- files
 
 
-def _apply_files(transition: Transition, tag: str) -> None:
+def _apply_files(transition: Transition, tag: str, progress: Progress) -> None:
     tree = WorkTree(transition.facts.root)
     for move in sorted((m for m in transition.files if m.new is None), key=lambda m: m.path, reverse=True):
         if move.old is not None:
             tree.remove(move.path, move.old, tag)
+            progress.files.add(move.path)
     for move in transition.files:
         if move.new is not None:
             assert move.content is not None
             tree.replace(move.path, move.old, move.new, move.content(), tag)
+            progress.files.add(move.path)
 
 
-def _put_back_files(facts: Facts, manifest: Manifest, tag: str) -> list[str]:
+def _put_back_files(facts: Facts, manifest: Manifest, tag: str, progress: Progress | None) -> list[str]:
     tree = WorkTree(facts.root)
     foreign = []
     for path, *_ in manifest.files:
@@ -135,6 +158,8 @@ def _put_back_files(facts: Facts, manifest: Manifest, tag: str) -> list[str]:
     pending = []
     for move in manifest.files:
         path, old, new, _at = move
+        if progress is not None and path not in progress.files:
+            continue
         here = tree.state(path)
         if _same(here, old):
             continue

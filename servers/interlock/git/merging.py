@@ -242,6 +242,8 @@ def _conflicted(
     ours_entries = {entry.path: entry for entry in _entries(ours.tree, "")}
     theirs_paths = {entry.path for entry in merged}
     for entry in merged:
+        if entry.path in texts:  # its three stages
+            continue
         old = ours_entries.get(entry.path)
         if old is None or old.id != str(entry.id) or old.mode != int(entry.mode):
             clean.entries[entry.path] = (str(entry.id), int(entry.mode))

@@ -107,9 +107,9 @@ class Patches:
         note = new.note or old.note
         if old.text is None or new.text is None:
             return FilePatch(changed, note=note)
-        patch = pygit2.Patch.create_from(
-            old.text.encode("utf-8", "replace"), new.text.encode("utf-8", "replace"), context_lines=context
-        )
+        # libgit2 points into these buffers as long as the patch is read.
+        old_bytes, new_bytes = old.text.encode("utf-8", "replace"), new.text.encode("utf-8", "replace")
+        patch = pygit2.Patch.create_from(old_bytes, new_bytes, context_lines=context)
         lines: list[str] = []
         _, added, removed = patch.line_stats
         for hunk in patch.hunks:

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from interlock.globs import Matcher, compile_globs, special
-from interlock.guard.errors import Code, Refused
+from interlock.guard.errors import Broken, Code, Refused
 from interlock.untrusted import one_line
 
 from .configuration import Configuration, read_configuration
+from .engine import SYSTEM, prepare, user_configurations
 
 if TYPE_CHECKING:
     import pygit2
@@ -264,17 +265,10 @@ def _owned(place: Path, root: Path) -> None:
 
 def _safe_directory(root: str) -> bool:
     trusted: list[str] = []
-    for place in (Path("/etc/gitconfig"), *user_configurations()):
+    for place in (SYSTEM, *user_configurations()):
         for value in read_configuration(place, CONFIG_LIMIT).all("safe.directory"):
             trusted = [*trusted, value] if value else []
     return "*" in trusted or any(os.path.realpath(Path(v).expanduser()) == root for v in trusted if v != "*")
-
-
-def user_configurations() -> list[Path]:
-    """The files of the user's own git configuration, weakest first, whether or not they exist."""
-    home = Path.home()
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return [(Path(base) if base else home / ".config") / "git" / "config", home / ".gitconfig"]
 
 
 def _programs(configuration: Configuration, common: Path) -> tuple[str, ...]:
@@ -321,8 +315,6 @@ def _stamp(facts: Facts) -> tuple[object, ...]:
 def _open(facts: Facts) -> pygit2.Repository:
     import pygit2
 
-    from .engine import prepare
-
     prepare()
     try:
         repository = pygit2.Repository(str(facts.gitdir if not facts.bare else facts.root))
@@ -337,6 +329,10 @@ def _open(facts: Facts) -> pygit2.Repository:
             Code.INVALID,
             f"the repository {one_line(facts.name, 120)} cannot be opened ({one_line(str(error), 100)})",
             hint="it may be damaged, or use a format that is not supported (reftable, sha256)",
+        ) from error
+    except OSError as error:  # libgit2 says so when one of the user's own files cannot be read any more
+        raise Broken(
+            "git's configuration of this account has changed since the server started", hint="restart the server"
         ) from error
     if not facts.bare and os.path.realpath(repository.workdir or "/") != facts.name:
         raise _redirects(facts.root, "its work tree lies elsewhere")

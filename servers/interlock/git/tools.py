@@ -19,7 +19,7 @@ from .actions import Section
 from .contents import Contents
 from .effects import git_action
 from .names import branch_name, git_internal, remote_name
-from .repositories import Facts, Repositories, user_configurations
+from .repositories import Facts, Repositories
 from .scan import Scanner
 from .snapshot import Manifest, capture, load
 
@@ -347,9 +347,9 @@ def reach(policy: Policy) -> tuple[list[Path], list[Path]]:
     section = policy.section(Section)
     if section is None:
         return [], []
-    read = [place for place in user_configurations() if place.exists()]
-    read += [place.parent / "ignore" for place in user_configurations()[:1] if (place.parent / "ignore").exists()]
-    return read, [place for place in places(section) if place.exists()]
+    from .engine import readable
+
+    return readable(), [place for place in places(section) if place.exists()]
 
 
 def places(section: Section) -> list[Path]:
