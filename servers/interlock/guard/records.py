@@ -176,7 +176,7 @@ class Records:
                 db.execute("DELETE FROM heads WHERE chain = ?", (chain,))
             raise
         self._chain, self._head, self._synced, self._named, self._torn = chain, head, head, False, False
-        self._line({"stage": "opened", "server": self._server, "pid": pid, "saw": seen})
+        self._line({"stage": "opened", "server": self._server, "pid": pid, "start": start, "saw": seen})
 
     def _create(self, chain: str, part: int) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
