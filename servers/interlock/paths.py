@@ -273,7 +273,7 @@ class Roots:
                     else:
                         rest += reversed(target.split("/"))
                     continue
-                fd = os.open(part, _LOOKING | os.O_NOFOLLOW, dir_fd=folders[-1])
+                fd = self._step(folders[-1], part, path)
                 folders.append(fd)
                 opened = os.fstat(fd)
                 if stat.S_ISLNK(opened.st_mode):  # swapped in just now
@@ -286,6 +286,17 @@ class Roots:
         finally:
             for fd in folders:
                 os.close(fd)
+
+    def _step(self, folder: int, part: str, path: str) -> int:
+        """Open one component, not following it. (Without openat2 a mount of the very same file system is not seen.)"""
+        if not self._openat2:
+            return os.open(part, _LOOKING | os.O_NOFOLLOW, dir_fd=folder)
+        try:
+            return _openat2(folder, part, _LOOKING | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise _mount_point(path) from None
+            raise
 
     def _judged(self, fd: int, path: str) -> Opened:
         found = os.fstat(fd)

@@ -1,0 +1,84 @@
+"""A files server in the test's own process, called as a client's calls arrive at the pipeline."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from installation import Installation
+
+from interlock.files.searching import RIPGREP, ripgrep
+from interlock.guard.keys import Keys
+from interlock.guard.model import Answer, Link, Principal
+from interlock.guard.pipeline import Pipeline
+from interlock.guard.policy import Source
+from interlock.opening import open_guard, open_server
+from interlock.sandbox.broker import start_broker
+from interlock.sandbox.children import Program
+
+LIMITS = (
+    "limits: {calls: {max: 100000, per: 1m}, local_changes: {max: 100000, per: 1h}, repeats: {max: 10000, per: 10m}}\n"
+)
+LIMITS += "approvals: {wait: 0s}\n"
+
+
+class Search:
+    """A broker for ripgrep. One for all tests of a process: it is forked while there are no threads yet."""
+
+    def __init__(self, read: Path) -> None:
+        binary = ripgrep()
+        assert binary is not None
+        self.broker = start_broker({RIPGREP: Program(binary, read=(read,))})
+
+    def close(self) -> None:
+        self.broker.close()
+
+
+class FilesServer:
+    """`call` gives the text of an answer; `refused` the text of a refusal, which it must be."""
+
+    def __init__(
+        self, installation: Installation, search: Search | None, more: str = "", agent: str = "tester"
+    ) -> None:
+        self.installation = installation
+        if more or not installation.policy.read_text().count("limits:"):
+            installation.write_policy(more=more + LIMITS)
+        keys = Keys.load()
+        self.guard, self.state = open_guard(Source(installation.policy), installation.home, keys, "files")
+        broker = search.broker if search is not None else None
+        self.server, tools = open_server("files", self.guard, installation.home, keys, broker)
+        self.pipeline = Pipeline(self.server, tools, self.guard, Principal(agent, "me", "s-test"))
+
+    def answer(self, tool: str, **arguments: Any) -> Answer:
+        return self.pipeline.call(tool, arguments, Link())
+
+    def call(self, tool: str, **arguments: Any) -> str:
+        answer = self.answer(tool, **arguments)
+        assert not answer.is_error, answer.text
+        return answer.text
+
+    def refused(self, tool: str, **arguments: Any) -> str:
+        answer = self.answer(tool, **arguments)
+        assert answer.is_error, answer.text
+        assert "guard_failure" not in answer.text, answer.text
+        return answer.text
+
+    def change(self, tool: str, **arguments: Any) -> str:
+        """Make a change; its id."""
+        answer = self.answer(tool, **arguments)
+        assert not answer.is_error, answer.text
+        return answer.id
+
+    def undo(self, id: str) -> str:
+        return self.change("files_undo", id=id)
+
+    def close(self) -> None:
+        self.server.close()
+        self.guard.records.close()
+
+
+def body(text: str) -> str:
+    """What stands inside the fence of an answer."""
+    found = re.search(r"<untrusted-data-(\w+)>\n(.*?)</untrusted-data-\1>", text, re.DOTALL)
+    return found.group(2) if found else ""
