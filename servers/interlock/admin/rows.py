@@ -25,7 +25,8 @@ JsonRecord = dict[str, Any]
 
 _PLAIN: Final = frozenset(
     {"seq", "time", "stage", "call", "session", "server", "tool", "consent", "undo_class", "duration_ms", "result"}
-    | {"before", "after", "pid", "start", "prev", "hash", "chain", "signature", "saw", "by", "settled", "snapshots", "outcome"}
+    | {"before", "after", "pid", "start", "prev", "hash", "chain", "signature", "saw", "by", "settled"}
+    | {"snapshots", "outcome"}
 )  # the guard's own words, numbers and digests
 
 
