@@ -15,6 +15,7 @@ from guard.ledgers import START, Clock, python, together
 
 from interlock.guard.disk import RESERVE_BYTES
 from interlock.guard.errors import Broken
+from interlock.guard.halt import Halt
 from interlock.guard.state import State
 
 
@@ -401,6 +402,18 @@ def test_on_a_full_disk_changes_stop_and_the_rest_lives_on_the_reserve(small_dis
     state.restore_reserve()
     assert (small_disk / "home" / "reserve").stat().st_size == RESERVE_BYTES
     state.check_room()
+
+
+def test_a_halt_can_be_ordered_on_a_full_disk(small_disk: Path) -> None:
+    home = small_disk / "home"
+    state = State(home)
+    fill(small_disk)
+    Halt(home).halt("stop", agent="bot")
+    assert [order.agent for order in Halt(home).orders()] == ["bot"]  # it lived on the reserve
+    fill(small_disk)
+    Halt(home).halt("x" * 20_000, agent="other")
+    assert Halt(home).describe().startswith("everything") or len(Halt(home).orders()) == 2
+    state.close()
 
 
 def test_a_home_on_a_full_disk_opens_once_there_is_space(small_disk: Path) -> None:
