@@ -257,6 +257,20 @@ def test_what_a_dead_server_left_is_cleared_away(it: Ledgers) -> None:
         assert len(running()) == 1
 
 
+def test_registering_clears_away_what_killed_servers_left(it: Ledgers) -> None:
+    gone = register("files", it.home, "bot")
+    folder = gone.folders[0]
+    (file,) = folder.glob("*.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "pid": 2**22 + 5}))
+    for name in ("files-1-aaaaaa.ack", ".files-1-aaaaaa.new"):
+        (folder / name).touch()
+        os.utime(folder / name, (1, 1))
+    (folder / "files-2-bbbbbb.ack").touch()  # one that registers at this moment
+    register("git", it.home, "bot")
+    assert {path.name.partition("-")[0] for path in folder.iterdir()} == {"git", "files"}
+    assert [path.name for path in folder.glob("*files*")] == ["files-2-bbbbbb.ack"]
+
+
 def test_rubbish_in_the_folder_harms_nothing(it: Ledgers) -> None:
     registration = register("files", it.home, "bot")
     folder = registration.folders[0]

@@ -30,6 +30,7 @@ POLL: Final = 0.2  # seconds between two looks of a running server at its HALT f
 _SIZE: Final = 4096  # bytes of an acknowledgement, set aside when it is made: a full disk cannot stop it
 _REMEMBERED: Final = 100  # orders in one acknowledgement
 _LARGEST: Final = 16 << 10
+_STRAY: Final = 3600.0  # seconds after which half a registration is nobody's any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def register(server: str, home: Path, agent: str = "", folder: Path | None = Non
     for place in [folder] if folder is not None else folders():
         try:
             check_home(place, create=True)
+            _clear(place)
             return _register(place, server, home, agent)
         except Broken as broken:
             problem = problem or broken
@@ -134,6 +136,16 @@ def _register(folder: Path, server: str, home: Path, agent: str) -> Registration
                 (folder / left).unlink()
         raise
     return Registration(folder, name, server, agent, acknowledgement)
+
+
+def _clear(folder: Path) -> None:
+    """What killed servers left, also one that was killed while it registered: nothing piles up."""
+    names = {one.name for one in running(folder)}
+    for entry in folder.iterdir():
+        with suppress(OSError):
+            stray = entry.suffix in (".ack", ".new") and entry.stem.removeprefix(".") not in names
+            if stray and entry.lstat().st_mtime < time.time() - _STRAY:
+                entry.unlink()
 
 
 def running(folder: Path | None = None) -> list[Running]:
