@@ -1,4 +1,4 @@
-"""Loading a policy: every oddity is an error with its place and a hint, and what is left means what design section 4 says."""
+"""Loading a policy: every oddity is an error with its place and a hint; the rest means what it says."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ def rule(place: Place, text: str, id: str = "x"):
         ("version: 1\nextends: readonly\nfiles: {roots: [~]}\n", "has no value", ""),
         ("version: 1\nextends: readonly\nfiles: [a]\n", "`files` is a mapping", ""),
         ("version: 1\nextends: readonly\nfiles: {protected: ['**/x']}\n", "`roots` is missing", ""),
-        ("version: 1\nextends: readonly\nfiles: {rots: [{path: /srv}]}\n", "there is no `rots`", "did you mean `roots`?"),
+        (
+            "version: 1\nextends: readonly\nfiles: {rots: [{path: /srv}]}\n",
+            "there is no `rots`",
+            "did you mean `roots`?",
+        ),
         ("version: 1\nextends: readonly\nfiles: {roots: [{path: /srv, acess: read}]}\n", "no `acess`", "`access`"),
         ("version: 1\nextends: readonly\nfiles: {roots: [{path: /srv, access: rw}]}\n", "must be one of", ""),
         ("version: 1\nextends: readonly\nfiles: {roots: [{path: work}]}\n", "must be absolute", ""),
@@ -64,15 +68,27 @@ def rule(place: Place, text: str, id: str = "x"):
         ("version: 1\nextends: readonly\nsnapshots: {max_size: big}\n", "a size is a number of bytes", ""),
         ("version: 1\nextends: readonly\napprovals: {people: nobody}\n", "must be one of", ""),
         ("version: 1\nextends: readonly\nconfine: yes\n", "must be one of", ""),
-        ("version: 1\nextends: readonly\ncontacts: ['https://hooks.example.com/T0/secret']\n", "form that is not accepted", ""),
+        (
+            "version: 1\nextends: readonly\ncontacts: ['https://hooks.example.com/T0/secret']\n",
+            "form that is not accepted",
+            "",
+        ),
         ("version: 1\nextends: readonly\nagent: 'a b'\n", "form that is not accepted", ""),
-        ("version: 1\nextends: readonly\nkubectl: {contexts: {a: {profile: prod, namespaces: [x]}}}\n", "no profile `prod`", "production"),
+        (
+            "version: 1\nextends: readonly\nkubectl: {contexts: {a: {profile: prod, namespaces: [x]}}}\n",
+            "no profile `prod`",
+            "production",
+        ),
         ("version: 1\nextends: readonly\nkubectl: {contexts: {a: {namespaces: []}}}\n", "empty list", ""),
         ("version: 1\nextends: readonly\nkubectl: {contexts: {a: {}}}\n", "`a` is empty", ""),
         ("version: 1\nextends: readonly\ngit: {repositories: ['~/work/[a']}\n", "not closed", ""),
-        ("version: 1\nextends: readonly\nlogs: {sources: {a: {path: /var/log/a, journald: {unit: x}}}}\n", "exactly one of", ""),
+        (
+            "version: 1\nextends: readonly\nlogs: {sources: {a: {path: /var/log/a, journald: {unit: x}}}}\n",
+            "exactly one of",
+            "",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_policy_that_is_refused(place: Place, text: str, says: str, hint: str) -> None:
     problems = place.problems(text)
     found = [p for p in problems if says in p.message and hint in p.hint]
@@ -113,16 +129,24 @@ def test_a_policy_that_is_refused(place: Place, text: str, says: str, hint: str)
         ("{allow: files.write, where: {changed: [a]}}", "{only: [key paths]}", ""),
         ("{allow: files.write, where: {changed: {only: [a], beyond: [b]}}}", "{only: [key paths]}", ""),
         ("{allow: files.write, where: {changed: {only: ['a..b']}}}", "between two keys", ""),
-        ("{allow: [files.move, kubectl.scale], where: {to: '/a', replicas: 1}}", "has all of these attributes", "several rules"),
+        (
+            "{allow: [files.move, kubectl.scale], where: {to: '/a', replicas: 1}}",
+            "has all of these attributes",
+            "several rules",
+        ),
         ("{allow: files.write, overrides: builtin.own}", "cannot be overridden", ""),
-        ("{allow: files.write, overrides: [development.fils]}", "no shipped rule `development.fils`", "`development.files`"),
+        (
+            "{allow: files.write, overrides: [development.fils]}",
+            "no shipped rule `development.fils`",
+            "`development.files`",
+        ),
         ("{allow: files.write, overrides: [prod.delete]}", "no shipped rule", ""),
         ("{allow: files.write, overrides: other}", "names shipped rules", ""),
         ("{allow: files.write, risk: extreme}", "low, medium, high or critical", ""),
         ("{allow: files.write, reason: [a]}", "a sentence", ""),
         ("{allow: files.write, reason: '" + "x" * 501 + "'}", "a sentence", ""),
     ],
-)  # fmt: skip
+)
 def test_a_rule_that_is_refused(place: Place, text: str, says: str, hint: str) -> None:
     problems = place.problems(place.usual_text(f"rules:\n  x: {text}\n"))
     found = [p for p in problems if says in p.message and hint in p.hint]
@@ -305,7 +329,8 @@ def test_a_teams_policy_counts_as_shipped(place: Place) -> None:
         place.config / "team.yaml",
     )
     policy = place.load(
-        "version: 1\nextends: ~/.config/interlock/team.yaml\ngit: {repositories: [~/work/x]}\nrules: {mine: {allow: git.push, overrides: [team.no-push, staging.push]}}\n"
+        "version: 1\nextends: ~/.config/interlock/team.yaml\ngit: {repositories: [~/work/x]}\n"
+        "rules: {mine: {allow: git.push, overrides: [team.no-push, staging.push]}}\n"
     )
     assert policy.profile == "staging"
     assert {r.id: r.layer for r in policy.rules}["team.no-push"] is Layer.SHIPPED
@@ -316,11 +341,13 @@ def test_a_teams_policy_counts_as_shipped(place: Place) -> None:
 
 def test_protections_add_up_and_places_are_not_inherited(place: Place) -> None:
     place.write(
-        "version: 1\nextends: staging\nfiles: {roots: [{path: /srv}], protected: ['**/theirs/**']}\ngit: {repositories: [/srv/x]}\n",
+        "version: 1\nextends: staging\nfiles: {roots: [{path: /srv}], protected: ['**/theirs/**']}\n"
+        "git: {repositories: [/srv/x]}\n",
         place.config / "team.yaml",
     )
     policy = place.load(
-        "version: 1\nextends: ~/.config/interlock/team.yaml\nfiles: {roots: [{path: ~/work}], protected: ['**/mine/**']}\n"
+        "version: 1\nextends: ~/.config/interlock/team.yaml\n"
+        "files: {roots: [{path: ~/work}], protected: ['**/mine/**']}\n"
     )
     section = policy.sections["files"]
     assert section.protected == ("**/mine/**", "**/theirs/**")  # type: ignore[attr-defined]

@@ -30,13 +30,33 @@ def policy(place: Place) -> Policy:
 @pytest.mark.parametrize(
     "path",
     [
-        "/w/.git", "/w/.git/config", "/w/.git/hooks/pre-commit", "/w/.GIT/config", "/w/.git./config", "/w/.git /x",
-        "/w/.g\u200cit/config", "/w/.ｇｉｔ/config", "/w/git~1/config", "/w/.git::$INDEX_ALLOCATION/config", "/w/a/../.git/x",
-        "/w/.ssh/id_ed25519", "/w/id_rsa", "/w/id_rsa.pub", "/w/server.pem", "/w/SERVER.KEY", "/w/a.key/b", "/w/.gnupg/x",
-        "/w/secrets/db.txt", "/w/.bash_history", "/w/.config/interlock/policy.yaml", "/w/x.kdbx", "/w/.vault-token",
-        "/w/.config/gcloud/credentials.db", "/w/.hg/hgrc",
+        "/w/.git",
+        "/w/.git/config",
+        "/w/.git/hooks/pre-commit",
+        "/w/.GIT/config",
+        "/w/.git./config",
+        "/w/.git /x",
+        "/w/.g\u200cit/config",
+        "/w/.\uff47\uff49\uff54/config",
+        "/w/git~1/config",
+        "/w/.git::$INDEX_ALLOCATION/config",
+        "/w/a/../.git/x",
+        "/w/.ssh/id_ed25519",
+        "/w/id_rsa",
+        "/w/id_rsa.pub",
+        "/w/server.pem",
+        "/w/SERVER.KEY",
+        "/w/a.key/b",
+        "/w/.gnupg/x",
+        "/w/secrets/db.txt",
+        "/w/.bash_history",
+        "/w/.config/interlock/policy.yaml",
+        "/w/x.kdbx",
+        "/w/.vault-token",
+        "/w/.config/gcloud/credentials.db",
+        "/w/.hg/hgrc",
     ],
-)  # fmt: skip
+)
 def test_neither_read_nor_written(policy: Policy, path: str) -> None:
     assert protection(path, policy, change=True)
     assert protection(path, policy, change=False)
@@ -45,12 +65,29 @@ def test_neither_read_nor_written(policy: Policy, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/w/.env", "/w/.env.production", "/w/.envrc", "/w/.ENV", "/w/.env ", "/w/.env.", "/w/.env::$DATA", "/w/prod.env",
-        "/w/.env/x", "/w/.netrc", "/w/_netrc", "/w/.npmrc", "/w/.pypirc", "/w/.git-credentials", "/w/.kube/config",
-        "/w/kubeconfig", "/w/kubeconfig.yaml", "/w/eu.kubeconfig", "/w/.docker/config.json", "/w/.aws/credentials",
+        "/w/.env",
+        "/w/.env.production",
+        "/w/.envrc",
+        "/w/.ENV",
+        "/w/.env ",
+        "/w/.env.",
+        "/w/.env::$DATA",
+        "/w/prod.env",
+        "/w/.env/x",
+        "/w/.netrc",
+        "/w/_netrc",
+        "/w/.npmrc",
+        "/w/.pypirc",
+        "/w/.git-credentials",
+        "/w/.kube/config",
+        "/w/kubeconfig",
+        "/w/kubeconfig.yaml",
+        "/w/eu.kubeconfig",
+        "/w/.docker/config.json",
+        "/w/.aws/credentials",
         "/w/terraform.tfstate",
     ],
-)  # fmt: skip
+)
 def test_known_secret_files_are_read_without_their_values_only(policy: Policy, path: str) -> None:
     assert known_secret(path)
     assert protection(path, policy, change=True)
@@ -60,12 +97,26 @@ def test_known_secret_files_are_read_without_their_values_only(policy: Policy, p
 @pytest.mark.parametrize(
     "path",
     [
-        "/w/.github/workflows/ci.yml", "/w/.GitHub/Workflows/ci.yml", "/w/.gitattributes", "/w/.gitmodules", "/w/.gitconfig",
-        "/w/.bashrc", "/w/.zshrc", "/w/.profile", "/w/.mcp.json", "/w/.claude/settings.json", "/w/.cursor/mcp.json",
-        "/w/.vscode/tasks.json", "/w/x.pth", "/w/venv/lib/site-packages/a.py", "/w/.devcontainer/devcontainer.json",
-        "/w/.config/systemd/user/x.service", "/w/LaunchAgents/x.plist", "/w/.gitlab-ci.yml",
+        "/w/.github/workflows/ci.yml",
+        "/w/.GitHub/Workflows/ci.yml",
+        "/w/.gitattributes",
+        "/w/.gitmodules",
+        "/w/.gitconfig",
+        "/w/.bashrc",
+        "/w/.zshrc",
+        "/w/.profile",
+        "/w/.mcp.json",
+        "/w/.claude/settings.json",
+        "/w/.cursor/mcp.json",
+        "/w/.vscode/tasks.json",
+        "/w/x.pth",
+        "/w/venv/lib/site-packages/a.py",
+        "/w/.devcontainer/devcontainer.json",
+        "/w/.config/systemd/user/x.service",
+        "/w/LaunchAgents/x.plist",
+        "/w/.gitlab-ci.yml",
     ],
-)  # fmt: skip
+)
 def test_what_steers_programs_is_read_but_not_written(policy: Policy, path: str) -> None:
     assert protection(path, policy, change=True)
     assert protection(path, policy, change=False) is None
@@ -75,12 +126,32 @@ def test_what_steers_programs_is_read_but_not_written(policy: Policy, path: str)
 @pytest.mark.parametrize(
     "path",
     [
-        "/w/a.py", "/w/environment.yml", "/w/env/a.py", "/w/id_generator.py", "/w/keys.py", "/w/key", "/w/.github/README.md",
-        "/w/.github/ISSUE_TEMPLATE/a.md", "/w/.gitignore", "/w/git/a", "/w/monkey.txt", "/w/docs/kube.md", "/w/secrets.py",
-        "/w/src/secret/a.py", "/w/Makefile", "/w/CLAUDE.md", "/w/config/app.yaml", "/w/docker/config.json",
-        "/w/workflows/ci.yml", "/w/naïve.md", "/w/日本.txt", "/w/a:b.txt", "/w/...", "/",
+        "/w/a.py",
+        "/w/environment.yml",
+        "/w/env/a.py",
+        "/w/id_generator.py",
+        "/w/keys.py",
+        "/w/key",
+        "/w/.github/README.md",
+        "/w/.github/ISSUE_TEMPLATE/a.md",
+        "/w/.gitignore",
+        "/w/git/a",
+        "/w/monkey.txt",
+        "/w/docs/kube.md",
+        "/w/secrets.py",
+        "/w/src/secret/a.py",
+        "/w/Makefile",
+        "/w/CLAUDE.md",
+        "/w/config/app.yaml",
+        "/w/docker/config.json",
+        "/w/workflows/ci.yml",
+        "/w/naïve.md",
+        "/w/日本.txt",
+        "/w/a:b.txt",
+        "/w/...",
+        "/",
     ],
-)  # fmt: skip
+)
 def test_ordinary_names_are_free(policy: Policy, path: str) -> None:
     assert protection(path, policy, change=True) is None
     assert not known_secret(path)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.guard.errors import Broken, Code, Refused
 from interlock.guard.model import Action, Call, Kind, Principal, Redacted, World
 from interlock.guard.policy import find_policy, load
+from interlock.guard.policy_cases import ordinary
 from interlock.guard.policy_explain import actions_of_record, explain
 from interlock.guard.policy_problems import nearest
 from interlock.registry import SERVERS, VERBS
@@ -137,7 +138,7 @@ def _empty(annotation: Any) -> Any:
 def _plain_action(name: str, given: Mapping[str, str]) -> Action:
     """An action by its name: flags that are not given are those of an ordinary call."""
     kinds = VERBS[name].attributes
-    attributes: dict[str, Any] = {key: key == "inside" for key, kind in kinds.items() if kind is Kind.FLAG}
+    attributes: dict[str, Any] = {key: ordinary(key) for key, kind in kinds.items() if kind is Kind.FLAG}
     for key, text in given.items():
         kind = kinds.get(key)
         if kind is None:

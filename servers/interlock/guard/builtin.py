@@ -47,7 +47,8 @@ STEERING: Final = (
     ".tcshrc", ".login", ".inputrc", ".xprofile", ".xsession*", ".xinitrc", ".vimrc", ".vim", ".exrc", ".config/nvim",
     ".emacs*", ".direnv", ".mcp.json", "mcp.json", ".claude", ".claude.json", "claude_desktop_config.json",
     ".cursor", ".cursorrules", ".vscode", ".idea", ".windsurf", ".codex", ".gemini", ".continue", ".aider*", ".zed",
-    ".devcontainer", ".husky", "*.pth", "site-packages", "sitecustomize.py", "usercustomize.py", "crontab", "cron.d", "launchagents",
+    ".devcontainer", ".husky", "*.pth", "site-packages", "sitecustomize.py", "usercustomize.py",
+    "crontab", "cron.d", "launchagents",
 )  # fmt: skip
 
 PROTECTED: Final = (*PRIVATE, *KNOWN_SECRET_FILES, *STEERING)

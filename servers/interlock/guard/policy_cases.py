@@ -49,6 +49,11 @@ def shipped_cases() -> list[Path]:
     return sorted((policies_folder() / "tests").glob("*.yaml"))
 
 
+def ordinary(flag: str) -> bool:
+    """The value of a flag in an ordinary call: within the bounds, and nothing else."""
+    return flag == "inside" or flag.startswith("known_")
+
+
 def run_file(path: Path, policy: Policy | None = None) -> Iterator[Tried]:
     """Run the cases of one file, against its own policy or else the given one. Raises PolicyError for an odd file."""
     tree = _read(path)
@@ -108,7 +113,7 @@ def _action(node: Node) -> Action:
     if verb is None:
         raise PolicyError([at(name, "`action` is the name of an action", nearest(str(name.value)[:60], VERBS))])
     attributes: dict[str, Attribute] = {
-        key: key == "inside" for key, kind in verb.attributes.items() if kind is Kind.FLAG
+        key: ordinary(key) for key, kind in verb.attributes.items() if kind is Kind.FLAG
     }
     given = keys.get("with")
     for key, value in _keys(given).items() if given is not None else ():

@@ -15,13 +15,30 @@ from interlock.globs import escape
 from interlock.registry import VERBS
 
 from .decide import Decider, Fit, Matched
-from .model import Action, Attribute, Changed, Decision, Effect, Flag, Globs, Layer, Match, Range, Rule, Unknown
+from .model import (
+    Action,
+    Attribute,
+    Changed,
+    Decision,
+    Effect,
+    Flag,
+    Globs,
+    Layer,
+    Match,
+    Range,
+    Rule,
+    UndoClass,
+    Unknown,
+)
 
 if TYPE_CHECKING:
     from .policy import Policy
 
 RULES_SHOWN = 12
-_NAMING = ("path", "to", "repository", "branch", "remote", "context", "namespace", "kind", "name", "source", "program")
+_NAMING = (
+    "path", "to", "repository", "branch", "remote", "context", "namespace", "kind", "name", "image", "command",
+    "source", "program",
+)  # fmt: skip
 
 
 def explain(policy: Policy, actions: Sequence[Action], asks: Sequence[str] = ()) -> str:
@@ -33,8 +50,8 @@ def explain(policy: Policy, actions: Sequence[Action], asks: Sequence[str] = ())
     ]
     for action in actions:
         lines += ["", *_action(policy, decider, action)]
-    if decision.effect is Effect.DENY:
-        lines += ["", *permitting(policy, actions)]
+    if decision.effect >= Effect.ASK and not (decision.effect is Effect.ASK and decision.undo is UndoClass.NONE):
+        lines += ["", *permitting(policy, actions, decision.effect)]
     return "\n".join(lines)
 
 
@@ -95,30 +112,33 @@ def closest(policy: Policy, action: Action, than: Effect = Effect.DENY) -> tuple
     return best
 
 
-def permitting(policy: Policy, actions: Sequence[Action]) -> list[str]:
-    """What a person would add to the policy so that this call passes; or why nothing would help."""
+def permitting(policy: Policy, actions: Sequence[Action], effect: Effect = Effect.DENY) -> list[str]:
+    """What a person would add to the policy so that this call passes (or, where it asks, runs without asking)."""
     lines: list[str] = []
     decider = Decider(policy.rules, VERBS)
     rules: dict[str, dict[str, Any]] = {}
     for action in actions:
         matched = [m for m in decider.matching(action) if not m.overridden_by]
-        denying = [m for m in matched if m.rule.effect is Effect.DENY]
+        denying = [m for m in matched if m.rule.effect is effect]
         for m in denying:
             if m.rule.layer is Layer.BUILTIN:
                 lines += _beyond_bounds(policy, m.rule, action)
             elif m.rule.layer is Layer.USER:
-                lines.append(f"# your own rule `{m.rule.id}` ({place_of(m.rule)}) denies it: change that one")
+                lines.append(
+                    f"# your own rule `{m.rule.id}` ({place_of(m.rule)}) says {effect.name.lower()}: change that one"
+                )
         if any(m.rule.layer is not Layer.SHIPPED for m in denying):
             continue
         if denying or not matched:
-            made = _rule_for(action, [m.rule.id for m in denying])
+            made = _rule_for("ask" if effect is Effect.DENY else "notify", action, [m.rule.id for m in denying])
             rules.setdefault(json.dumps(made, sort_keys=True), made)
     if rules:
         lines.append("rules:")
         lines += [f"  {id}: {_flow(made)}" for id, made in zip(_ids(rules.values()), rules.values(), strict=True)]
     if not lines:
         return []
-    head = f"To permit it, a person adds to {policy.path}"
+    head = "To permit it" if effect is Effect.DENY else "To let it run without asking"
+    head += f", a person adds to {policy.path}"
     if any(line.startswith(("files:", "git:", "kubectl:", "logs:")) for line in lines):
         head += " (and restarts the server, as bounds widen)"
     return [f"{head}:", "", *(f"    {line}" for line in dict.fromkeys(lines))]
@@ -177,7 +197,7 @@ def _failing(rule: Rule, action: Action) -> Iterator[str]:
         yield f"it is for another context ({rule_in_words(context)})"
 
 
-def _rule_for(action: Action, denied_by: Sequence[str]) -> dict[str, Any]:
+def _rule_for(effect: str, action: Action, denied_by: Sequence[str]) -> dict[str, Any]:
     """The narrowest rule that allows just this action."""
     attributes = VERBS[action.verb].attributes if action.verb in VERBS else {}
     where = {
@@ -185,7 +205,7 @@ def _rule_for(action: Action, denied_by: Sequence[str]) -> dict[str, Any]:
         for key in _NAMING
         if key in attributes and isinstance(value := action.attributes.get(key), str) and value
     }
-    made: dict[str, Any] = {"ask": action.verb}
+    made: dict[str, Any] = {effect: action.verb}
     if where:
         made["where"] = where
     if denied_by:
@@ -230,7 +250,7 @@ def _folder(path: str) -> Path:
 def _ids(rules: Any) -> Iterator[str]:
     seen: set[str] = set()
     for made in rules:
-        id = "permit-" + made["ask"].replace(".", "-").replace("_", "-")
+        id = "permit-" + next(iter(made.values())).replace(".", "-").replace("_", "-")
         while id in seen:
             id += "-too"
         seen.add(id)
