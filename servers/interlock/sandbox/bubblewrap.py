@@ -14,7 +14,7 @@ import subprocess
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interlock.guard.errors import Broken
 
@@ -58,6 +58,7 @@ class Bubblewrap:
         self._executable = Path(found)
         self._filter = seccomp.build(network=False, unix_sockets=False, also=STRICT.split())
         self._argv = _argv(self._image.root, settings.temporary, _version(self._executable) >= (0, 8))
+        _try_namespaces(self._executable, self._image.root)
         self._groups: Groups | None = None
         self._free: list[Group] = []
         self._boxes: dict[int, _Pipes] = {}
@@ -201,6 +202,38 @@ def _argv(root: Path, temporary: int, nested: bool) -> list[str]:
         argv += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
     argv += ["--size", str(temporary), "--tmpfs", "/tmp", "--chdir", "/tmp", "--seccomp", str(_SECCOMP_FD), "--"]
     return [*argv, *image.COMMAND]
+
+
+def _try_namespaces(executable: Path, root: Path) -> None:
+    """Raises Broken where this user may not make namespaces: some systems and most containers forbid it."""
+    walls = ["--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", str(root), "/"]
+    argv = [str(executable), *walls, "--", image.PYTHON, "-I", "-S", "-E", "-c", ""]
+    as_nobody: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        as_nobody = {"user": _FIRST_UID, "group": _FIRST_UID, "extra_groups": []}
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=20, check=False, env={}, cwd="/", **as_nobody)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Broken(f"bubblewrap cannot be started ({type(error).__name__})", hint=_INSTALL) from None
+    if done.returncode:
+        said = done.stderr.decode("ascii", "replace").strip().splitlines()
+        raise Broken(
+            f"bubblewrap cannot make a sandbox here ({said[-1][:200] if said else done.returncode})", hint=_namespaces()
+        )
+
+
+def _namespaces() -> str:
+    """What most likely forbids it, and the way out."""
+    for name, forbids, hint in (
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "give bwrap an AppArmor profile that allows userns"),
+        ("kernel/unprivileged_userns_clone", "0", "set kernel.unprivileged_userns_clone=1"),
+        ("user/max_user_namespaces", "0", "set user.max_user_namespaces above 0"),
+    ):
+        with contextlib.suppress(OSError):
+            if Path("/proc/sys", name).read_text("utf-8").strip() == forbids:
+                return f"{hint}, or set the engine to docker"
+    where = "a container without the right to make namespaces" if kernel.in_container() else "this system"
+    return f"{where} does not let it; set the engine to docker"
 
 
 def _version(executable: Path) -> tuple[int, ...]:

@@ -78,7 +78,7 @@ class Groups:
         return Group(tuple(dict.fromkeys(made.values())))
 
     def _limit(self, controller: str, directory: Path) -> None:
-        if (directory / "cgroup.controllers").exists():  # version 2
+        if (directory.parent / "cgroup.controllers").exists():  # version 2
             if controller == "memory":
                 _write(directory / "memory.max", self._memory)
                 _write(directory / "memory.swap.max", 0, optional=True)
@@ -112,17 +112,16 @@ def _places() -> dict[str, Path]:
                     if inside.is_dir() or mount.is_dir():
                         places[controller] = inside if inside.is_dir() else mount
     if not places:
-        places = _places_unified(own)
+        places = unified_places(own)
     if not {"memory", "pids"} <= places.keys():
         return {}
     writable = all(os.access(place, os.W_OK) for place in places.values())
     return places if writable else {}
 
 
-def _places_unified(own: list[list[str]]) -> dict[str, Path]:
+def unified_places(own: list[list[str]], root: Path = Path("/sys/fs/cgroup")) -> dict[str, Path]:
     """Version 2: a group that holds processes cannot have limited children, so look upwards for one that can."""
     path = next((path for number, controllers, path in own if number == "0" and not controllers), None)
-    root = Path("/sys/fs/cgroup")
     if path is None or not (root / "cgroup.controllers").exists():
         return {}
     here = root / path[1:]

@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from interlock.guard.errors import Broken, Code, Failed, Refused
@@ -148,25 +148,40 @@ class Engine:
         deadline = time.monotonic() + limits.timeout
         marker = secrets.token_hex(16)
         control, channel = self._take(limits.timeout)
-        with control, channel:
-            run = _Run(f"\n{marker}".encode(), memoryview(self._head(marker, steps, limits)))
-            source = iter(input)
-            while not (run.closed_out and run.codes):
-                now = time.monotonic()
-                if now >= deadline:
-                    return self._output(run, limits, timed_out=True)
-                if stop is not None and stop():
-                    return self._output(run, limits, stopped=True)
-                for event in channel.ready(min(deadline - now, _TICK if stop is not None else 60.0), not run.fed):
-                    if event is None:
-                        self._feed(run, channel, source)
-                    else:
-                        self._take_in(run, *event)
-                if len(run.ended) == 2 and not (run.closed_out and run.codes):
-                    self._gone(run)
-                    return self._output(run, limits)
-                if len(run.out) > limits.output + len(run.marker):
-                    return self._output(run, limits)
+        source = iter(input)
+        try:
+            with control, channel:
+                run = _Run(f"\n{marker}".encode(), memoryview(self._head(marker, steps, limits)))
+                return self._drive(run, channel, source, limits, deadline, stop)
+        finally:
+            if isinstance(source, Generator):
+                source.close()  # it may hold files open
+
+    def _drive(
+        self,
+        run: _Run,
+        channel: Channel,
+        source: Iterator[bytes],
+        limits: Limits,
+        deadline: float,
+        stop: Callable[[], bool] | None,
+    ) -> Output:
+        while not (run.closed_out and run.codes):
+            now = time.monotonic()
+            if now >= deadline:
+                return self._output(run, limits, timed_out=True)
+            if stop is not None and stop():
+                return self._output(run, limits, stopped=True)
+            for event in channel.ready(min(deadline - now, _TICK if stop is not None else 60.0), not run.fed):
+                if event is None:
+                    self._feed(run, channel, source)
+                else:
+                    self._take_in(run, *event)
+            if len(run.ended) == 2 and not (run.closed_out and run.codes):
+                self._gone(run)
+                return self._output(run, limits)
+            if len(run.out) > limits.output + len(run.marker):
+                return self._output(run, limits)
         return self._output(run, limits)
 
     def warm(self) -> None:
@@ -221,9 +236,9 @@ class Engine:
         head = "\0".join(words).encode("utf-8", "surrogateescape")
         return f"{len(head):08x}".encode() + head
 
-    def _feed(self, run: _Run, channel: Channel, source: Iterable[bytes]) -> None:
+    def _feed(self, run: _Run, channel: Channel, source: Iterator[bytes]) -> None:
         if not run.feed:
-            chunk = next(iter(source), None)
+            chunk = next(source, None)
             if chunk is None:
                 run.fed = True
                 channel.end_input()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from interlock.guard.errors import Broken
 
+from . import kernel
 from .broker_loop import Rejected, detach
 from .packets import receive, tell
 
@@ -143,7 +144,7 @@ class _Loop:
             os.write(self._waker, b"\0")
 
     def run(self) -> None:
-        while not self._ended:
+        while not self._ended and (kernel.LINUX or os.getppid() != 1):
             for key, _ in self._selector.select(self._patience()):
                 if key.fileobj is self._requests:
                     self._receive()
@@ -164,7 +165,8 @@ class _Loop:
         times = [lent.deadline for lent in self._lent]
         if self._parked:
             times.append(self._used + _IDLE)
-        return max(0.0, min(times) - time.monotonic()) + 0.01 if times else None
+        patience = max(0.0, min(times) - time.monotonic()) + 0.01 if times else None
+        return patience if kernel.LINUX else min(1.0, patience or 1.0)
 
     def _receive(self) -> None:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,20 +23,36 @@ _RUNS = 7
 
 
 def offers(folder: Path) -> list[Line]:
-    """One line for each engine: whether it could be opened now, and if not what to do. Starts nothing."""
+    """One line for each engine: whether it is there, and if not what to do. Light: does not load Docker's SDK."""
     lines = []
-    for name in ENGINES:
-        settings = Settings(tools=(), folder=folder, engine=name)
-        try:
-            backend = open_backend(settings)
-        except Broken as error:
-            lines.append(Line(name, False, f"{error.message}: {error.hint}"))
-        else:
-            detail = f"{len(backend.tools)} tools"
-            if name == "bubblewrap" and not Groups(settings.memory, settings.processes, settings.cpu).places:
-                detail += "; no control groups for this user: limits hold for each process, not for all together"
-            lines.append(Line(name, True, detail))
+    settings = Settings(tools=(), folder=folder)
+    try:
+        backend = open_backend(settings)
+    except Broken as error:
+        lines.append(Line("bubblewrap", False, f"{error.message}: {error.hint}"))
+    else:
+        detail = f"{len(backend.tools)} tools"
+        if not Groups(settings.memory, settings.processes, settings.cpu).places:
+            detail += "; no control groups for this user: limits hold for each process, not for all together"
+        lines.append(Line("bubblewrap", True, detail))
+    lacking = _daemon()
+    lines.append(Line("docker", not lacking, lacking or "the daemon answers"))
     return lines
+
+
+def _daemon() -> str:
+    """Empty if Docker's daemon answers on its socket, else what is the matter."""
+    place = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not place.startswith("unix://"):
+        return f"$DOCKER_HOST is {place.partition(':')[0]}, which only a server tries"
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(3)
+            connection.connect(place.removeprefix("unix://"))
+            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            return "" if b" 200 " in connection.recv(64) else "the daemon does not answer as it should"
+    except OSError as error:
+        return f"not reached ({error.strerror}): start Docker and let this user reach its socket, where it is wanted"
 
 
 def trial(settings: Settings) -> list[Line]:
