@@ -30,21 +30,6 @@ from interlock.redaction import RedactionSettings, open_detector
 from interlock.registry import SERVERS, VERBS
 from interlock.sandbox.broker import BrokerClient
 
-HOME_VARIABLE = "INTERLOCK_HOME"
-
-
-def home_of(argument: str | None, policy: Policy | None) -> Path:
-    """Where state lies: --home, else $INTERLOCK_HOME, else the policy's `state`, else the user's state folder."""
-    chosen = argument or os.environ.get(HOME_VARIABLE)
-    if chosen:
-        if "${" in chosen:
-            raise Broken(f"the home {chosen!r} holds an unexpanded variable", hint="write the path out")
-        return Path(chosen).expanduser().absolute()
-    if policy is not None and policy.state is not None:
-        return policy.state
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "interlock"
-
 
 def server_module(name: str) -> ModuleType:
     """The `tools` module of a server; Broken where there is none of that name."""

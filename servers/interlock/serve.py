@@ -26,7 +26,8 @@ from interlock.guard.policy import Source, find_policy
 from interlock.guard.policy_files import open_with
 from interlock.guard.state import State
 from interlock.guard.trail import own_fields
-from interlock.opening import home_of, open_guard, open_server, os_user, server_module
+from interlock.opening import open_guard, open_server, os_user, server_module
+from interlock.places import home_of
 from interlock.sandbox.broker import start_broker
 from interlock.sandbox.confine import confine
 from interlock.session import Session

@@ -103,7 +103,7 @@ def open_home(create: bool = False) -> Iterator[Opened]:
 
 def home_path() -> Path:
     """As the servers find it, without loading the policy when a variable says it."""
-    from interlock.opening import HOME_VARIABLE, home_of
+    from interlock.places import HOME_VARIABLE, home_of
 
     if os.environ.get(HOME_VARIABLE):
         return home_of(None, None)

@@ -207,7 +207,7 @@ class Pipeline:
                 raise Refused(
                     Code.UNKNOWN,
                     f"{blocked.id} was cut off while it changed {one_line(action.resource)}; its outcome is unknown",
-                    hint=f"a person looks at `interlock show {blocked.id}` and settles it; reading works",
+                    hint=f"a person looks at `interlock show {blocked.id}` and settles it (interlock audit repair); reading works",
                 )
         if look.dry:  # nothing will happen, so nobody is asked
             decision = replace(decision, effect=min(decision.effect, Effect.NOTIFY))
@@ -296,7 +296,7 @@ class Pipeline:
                 for action in permit.look.actions:
                     guard.limits.breaker_result(call.principal, call.server, action.resource, False, limits)
             size = {"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated}
-            self._record(trail, "done", result=size, before=result.before, after=result.after, durable=trail.permitted)
+            self._record(trail, "done", result=size, before=result.before, after=result.after)
             guard.limits.output(call.principal, made.chars, limits)
             return made.answer
         except Exception as error:
@@ -353,7 +353,7 @@ class Pipeline:
         """Record, then word. What cannot be recorded or redacted is still a no, with less said."""
         try:
             error = {"code": code.value, "message": problem.message, "rule": getattr(problem, "rule", "")}
-            self._record(trail, stage, error=error, durable=trail.permitted)
+            self._record(trail, stage, error=error)  # an outcome lost in a power cut is found again by settling
         except Exception as broken:
             log.error("refusal not recorded", call=trail.id, exc_info=broken)
             if not trail.permitted:
@@ -362,7 +362,8 @@ class Pipeline:
                     broken if isinstance(broken, Broken) else Broken(f"it cannot be recorded ({type(broken).__name__})")
                 )
         try:
-            return answers.refusal(problem, code.value, trail.id, self.guard.detector)
+            said = answers.refusal(problem, code.value, trail.id, self.guard.detector)
+            return replace(said, text=said.text.replace("X_guard", f"{self.server.name}_guard"))
         except Exception as broken:
             log.error("refusal withheld", call=trail.id, exc_info=broken)
             return Answer(f"{code.value}: the reason cannot be shown. (id {trail.id})", is_error=True, id=trail.id)

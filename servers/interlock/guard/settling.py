@@ -46,8 +46,8 @@ class Settling:
         except Exception:
             log.exception("change not settled", call=id)
             outcome = Outcome.UNKNOWN
-        self._changes.finish(id, outcome)
-        if change.pid != os.getpid():
+        settled = self._changes.finish(id, outcome)
+        if settled and change.pid != os.getpid():
             self._records.append(settled_fields(change, outcome), durable=True)
         return outcome
 
