@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,10 +69,16 @@ class Policy:
     state: Path | None = None
     redaction: BaseModel | None = None
     contexts_profiles: Mapping[str, str] = field(default_factory=dict)  # context -> profile that speaks for it
-    warnings: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()  # oddities that were seen while reading
     widened: tuple[str, ...] = ()  # what an edit would have added to the bounds of a running server
     marks: tuple[tuple[Path, tuple[int, ...]], ...] = ()  # files and what `stat` said of them
     context_limits: Mapping[str, Limits] = field(default_factory=dict)
+
+    @cached_property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is odd but no error; rules that can never take effect among it. Worked out when first asked for."""
+        contexts = getattr(self.sections.get("kubectl"), "contexts", ())
+        return (*self.notes, *never(self.rules, self.sections, contexts))
 
     def section(self, kind: type[Model]) -> Model | None:
         """The section of a server, by its model; None where the policy has none."""
@@ -141,7 +147,7 @@ def load_file(
         state=head.state,
         redaction=values.get("redaction"),
         contexts_profiles=contexts,
-        warnings=(*notes, *reader.warnings, *never(all_rules, sections, getattr(sections.get("kubectl"), "contexts", ()))),
+        notes=(*notes, *reader.warnings),
         marks=tuple((file.path, file.mark) for file in chain if not file.profile),
         context_limits={context: _limits(chain, others[name]) for context, name in contexts.items() if name in others},
     )
@@ -196,8 +202,8 @@ def _not_inherited(chain: Sequence[PolicyFile]) -> Iterator[Problem]:
             if key in file.tree.keys:
                 yield at_key(file.tree, key, f"`{key}` is not taken from an extended policy")
         for name, places in PLACES.items():
-            section = _keys(file.tree).get(name)
-            for key in sorted(places & section.keys.keys()) if section is not None else ():
+            section = _keys(file.tree).get(name) or Node({}, 0, 0)
+            for key in sorted(places & section.keys.keys()):
                 yield at_key(section, key, f"`{name}.{key}` names places, so it is not taken from an extended policy")
 
 

@@ -69,8 +69,8 @@ def _narrow_mapping(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str,
     for key, value in new.items():
         if key not in old:
             more.append(key)
-        elif isinstance(value, BaseModel) and hasattr(value, "namespaces"):
-            namespaces, added = _narrow(old[key].namespaces, value.namespaces)
+        elif isinstance(value, BaseModel) and (wanted := getattr(value, "namespaces", None)) is not None:
+            namespaces, added = _narrow(old[key].namespaces, wanted)
             scoped, also = _narrow(getattr(old[key], "cluster_scoped", ()), getattr(value, "cluster_scoped", ()))
             kept[key] = value.model_copy(update={"namespaces": namespaces, "cluster_scoped": scoped})
             more += [f"{key} {item}" for item in added + also]

@@ -196,7 +196,7 @@ def _bytes(path: Path) -> tuple[bytes, tuple[int, ...]]:
         if len(raw) > MAX_BYTES:
             raise _whole(str(path), f"it is larger than {MAX_BYTES >> 10} KB")
         after = mark_of(path)
-        if before is None or before != after or len(raw) != after[2]:
+        if before is None or after is None or before != after or len(raw) != after[2]:
             raise _whole(str(path), "it is being written", "try again when it is saved")
         return raw, after
     except OSError as error:

@@ -76,19 +76,19 @@ def path_pattern(value: Any) -> str:
     return any_case(glob) if folds_case(plain) else glob
 
 
-@lru_cache(256)
+@lru_cache(1024)
 def folds_case(folder: str) -> bool:
     """Whether names here (or in the nearest folder above that is there) are the same in either case."""
-    path = Path(folder)
-    while path != path.parent:
-        other = path.with_name(path.name.swapcase()) if path.name else path
-        if path.exists() and other != path:
-            try:
-                return other.samefile(path)
-            except OSError:
-                return False
-        path = path.parent
-    return False
+    above, _, name = folder.rpartition("/")
+    if not name:
+        return bool(above) and folds_case(above)
+    path, other = Path(folder), Path(f"{above}/{name.swapcase()}")
+    if path == other or not path.exists():
+        return folds_case(above)
+    try:
+        return other.samefile(path)
+    except OSError:
+        return False
 
 
 def any_case(glob: str) -> str:

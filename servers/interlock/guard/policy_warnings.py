@@ -5,13 +5,14 @@ It is careful in one direction: what it names really never takes effect; it may 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from interlock import changed
 from interlock.globs import SPECIAL, Matcher, expand
 
-from .model import Changed, Flag, Globs, Layer, Match, Range, Rule
+from .model import Changed, Effect, Flag, Globs, Layer, Match, Range, Rule
 from .policy_problems import Problem
 
 # What a wildcard may stand for when one glob is held against another; no policy names these.
@@ -21,6 +22,12 @@ _PIECES: Final = ("", "\ue000", "\ue000\ue001")
 def never(rules: Sequence[Rule], sections: Collection[str], contexts: Collection[str]) -> Iterator[Problem]:
     """A warning for each of the user's rules that can never decide anything."""
     shipped = {rule.id for rule in rules if rule.layer is Layer.SHIPPED}
+    taken = {id for rule in rules for id in rule.overrides}  # somewhere it is taken out
+    strict = [rule for rule in rules if rule.effect > Effect.ALLOW and rule.id not in taken and _everywhere(rule)]
+    by_verb: dict[str, list[Rule]] = defaultdict(list)
+    for rule in sorted(strict, key=lambda r: len(r.where)):
+        for verb in rule.verbs:
+            by_verb[verb].append(rule)
     for rule in rules:
         if rule.layer is not Layer.USER:
             continue
@@ -29,9 +36,7 @@ def never(rules: Sequence[Rule], sections: Collection[str], contexts: Collection
         servers = {verb.partition(".")[0] for verb in rule.verbs}
         if servers and not servers & set(sections):
             listed = ", ".join(sorted(servers))
-            yield _problem(
-                rule, f"`{rule.id}` never takes effect: without a `{listed}` section all is out of bounds"
-            )
+            yield _problem(rule, f"`{rule.id}` never takes effect: without a `{listed}` section all is out of bounds")
             continue
         wanted = rule.where.get("context")
         if (
@@ -41,7 +46,7 @@ def never(rules: Sequence[Rule], sections: Collection[str], contexts: Collection
         ):
             yield _problem(rule, f"`{rule.id}` never takes effect: no context of the policy has such a name")
             continue
-        stricter = _stricter(rule, rules)
+        stricter = _stricter(rule, by_verb)
         if stricter:
             names = ", ".join(f"`{other.id}` ({other.effect.name.lower()})" for other in stricter)
             shippeds = sorted(other.id for other in stricter if other.layer is Layer.SHIPPED)
@@ -49,25 +54,22 @@ def never(rules: Sequence[Rule], sections: Collection[str], contexts: Collection
             yield _problem(rule, f"`{rule.id}` never takes effect: {names} is stricter wherever it matches", hint)
 
 
-def _stricter(rule: Rule, rules: Sequence[Rule]) -> list[Rule]:
+def _stricter(rule: Rule, by_verb: Mapping[str, Sequence[Rule]]) -> list[Rule]:
     """For each action of the rule one stricter rule that always matches with it; empty when one action has none."""
     found: dict[str, Rule] = {}
     for verb in sorted(rule.verbs):
-        other = next((o for o in rules if verb in o.verbs and _beats(o, rule, rules)), None)
+        other = next(
+            (o for o in by_verb.get(verb, ()) if o.effect > rule.effect and implied(rule.where, o.where)), None
+        )
         if other is None:
             return []
         found[other.id] = other
     return list(found.values())
 
 
-def _beats(other: Rule, rule: Rule, rules: Sequence[Rule]) -> bool:
-    if other.effect <= rule.effect or other is rule or other.id in rule.overrides:
-        return False
-    if other.contexts is not None or other.except_contexts:
-        return False
-    if any(other.id in third.overrides for third in rules):  # somewhere it is taken out
-        return False
-    return implied(rule.where, other.where)
+def _everywhere(rule: Rule) -> bool:
+    """Whether a rule holds in every context of a cluster."""
+    return rule.contexts is None and not rule.except_contexts
 
 
 def implied(narrow: Mapping[str, Match], wide: Mapping[str, Match]) -> bool:
