@@ -26,6 +26,7 @@ from interlock.guard.policy import Policy, Source
 from interlock.guard.records import Records
 from interlock.guard.snapshots import Snapshots
 from interlock.guard.state import State
+from interlock.guard.statements import active_profile
 from interlock.redaction import RedactionSettings, open_detector
 from interlock.registry import SERVERS, VERBS
 from interlock.sandbox.broker import BrokerClient
@@ -42,6 +43,12 @@ def open_guard(source: Source, home: Path, keys: Keys, server: str) -> tuple[Gua
     """State, records and the rest, for one process. Raises Broken when any of it cannot be trusted."""
     policy = source.current()
     state = State(home)
+
+    def switched() -> str | None:
+        profile = active_profile(state, keys)
+        return profile.name if profile is not None else None
+
+    source.override = switched
     detector: Detector = open_detector(keys.derive("placeholders"), settings_of(policy), home / "cache")
     guard = Guard(
         source=source,

@@ -36,10 +36,16 @@ class Line:
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("doctor", help="what is right and what is wrong with this installation")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--mend-clock", action="store_true", help="the clock was wrong and is right now: start from it")
     parser.set_defaults(run=_doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    if arguments.mend_clock:
+        with open_home() as opened:
+            opened.state.mend_clock()
+            say("time counts from now; what waited, grants and switched profiles have ended")
+        return 0
     lines: list[Line] = []
     with open_home(create=True) as opened:
         for check in (_platform, _policy, _keys, _state, _records, _disk, _kernel, _client, _anchor, _shell):
