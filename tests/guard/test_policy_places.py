@@ -85,6 +85,10 @@ def test_a_home_given_otherwise(place: Place, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("INTERLOCK_HOME", str(place.work / "state"))
     with pytest.raises(PolicyError, match="the state would lie in it"):
         load(place.path)
+    place.write(root("~/work") + "state: ~/elsewhere\n")
+    with pytest.raises(PolicyError, match="the state would lie in it"):  # the variable says otherwise
+        load(place.path)
+    load(place.path, home=place.folder / "third")
 
 
 def test_a_policy_inside_a_write_root(place: Place) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -32,9 +32,10 @@ from .policy_files import (
     read_profile,
     schema_path,
 )
-from .policy_model import PARTS, PLACES, ApprovalsSettings, Head, Limits, Rate, SnapshotsSettings
-from .policy_places import default_home, exposed, inside_bounds, own_paths
-from .policy_problems import PolicyError, Problem, at, at_key, nearest
+from .policy_merge import keys, merge, not_inherited, only
+from .policy_model import PARTS, ApprovalsSettings, Head, Limits, Rate, SnapshotsSettings
+from .policy_places import exposed, home_in_force, inside_bounds, own_paths
+from .policy_problems import PolicyError, Problem, at, nearest
 from .policy_rules import RuleReader, unknown_overrides
 from .policy_source import Source
 from .policy_types import seconds, size
@@ -102,13 +103,13 @@ def load_file(
 ) -> Policy:
     """`load` for a file that is read already. `guarded=False`: it matters not who may write it (tests of policies)."""
     chain = read_chain(first, profile)
-    merged, problems = _merge(chain)
-    notes = list(_not_inherited(chain))
+    merged, problems = merge(chain)
+    notes = list(not_inherited(chain))
     values: dict[str, Any] = {}
-    values[""] = _validated(Head, _only(merged, Head.model_fields), problems)
+    values[""] = _validated(Head, only(merged, Head.model_fields), problems)
     models: dict[str, type[BaseModel]] = {**PARTS, **SECTIONS, **_redaction(merged)}
-    for name in models.keys() & _keys(merged).keys():
-        values[name] = _validated(models[name], _keys(merged)[name], problems)
+    for name in models.keys() & keys(merged).keys():
+        values[name] = _validated(models[name], keys(merged)[name], problems)
     reader = RuleReader(VERBS)
     by_file = [(file, reader.read(_rules_of(file), file.name, _layer(file))) for file in chain]
     problems += reader.problems
@@ -123,9 +124,9 @@ def load_file(
     shipped = {rule.id for rule in rules if rule.layer is Layer.SHIPPED}
     problems += unknown_overrides(reader.override_places, shipped, _profile_ids)
     files = tuple(file.path for file in chain if not file.profile)
-    home = home or head.state or default_home()
+    home = home_in_force(home, head.state)
     sections = {name: values[name] for name in SECTIONS if name in values}
-    trees = {name: node for name, node in _keys(merged).items() if name in SECTIONS}
+    trees = {name: node for name, node in keys(merged).items() if name in SECTIONS}
     problems += inside_bounds(sections, trees, files, home) + (exposed(files, home) if guarded else [])
     if problems:
         raise _error(problems)
@@ -164,93 +165,21 @@ def bounded(policy: Policy, sections: Mapping[str, BaseModel], widened: Sequence
     )
 
 
-# ---------------------------------------------------------------- merging
-
-
-def _merge(chain: Sequence[PolicyFile]) -> tuple[Node, list[Problem]]:
-    """One tree out of a chain: nearer files win key by key; places come from the user's file alone."""
-    user = chain[0].tree
-    merged = Node({}, user.line, user.column, dict(user.keys), file=user.file)
-    problems: list[Problem] = []
-    known = {*Head.model_fields, *PARTS, *SECTIONS, "rules", "redaction"}
-    out = _keys(merged)
-    for file in chain:
-        for key in file.tree.keys.keys() - known:
-            problems.append(at_key(file.tree, key, f"a policy has no `{key[:60]}`", nearest(key, known)))
-        version = _keys(file.tree).get("version")
-        if version is None:
-            problems.append(at(file.tree, "`version` is missing", "put `version: 1` in the first line"))
-        elif version.value != 1 or isinstance(version.value, bool):
-            problems.append(at(version, "this version of the format is unknown", "it is `version: 1`"))
-        for key, node in _keys(file.tree).items():
-            if key in PARTS or key in SECTIONS or key == "redaction":
-                if not isinstance(node.value, dict):
-                    problems.append(at(node, f"`{key}` is a mapping of keys"))
-                elif key in PARTS or file is chain[0] or (key in SECTIONS and key in out):
-                    out[key] = _over(out.get(key), node, PLACES.get(key, frozenset()))
-                elif key == "redaction":
-                    out[key] = _over(out.get(key), node, frozenset())
-            elif key in ("contacts", "confine") or file is chain[0]:
-                out.setdefault(key, node)
-    return merged, problems
-
-
-def _not_inherited(chain: Sequence[PolicyFile]) -> Iterator[Problem]:
-    """Keys of extended policies that count only in a policy that is used itself."""
-    for file in chain[1:]:
-        for key in ("agent", "state"):
-            if key in file.tree.keys:
-                yield at_key(file.tree, key, f"`{key}` is not taken from an extended policy")
-        for name, places in PLACES.items():
-            section = _keys(file.tree).get(name) or Node({}, 0, 0)
-            for key in sorted(places & section.keys.keys()):
-                yield at_key(section, key, f"`{name}.{key}` names places, so it is not taken from an extended policy")
-
-
-def _over(upper: Node | None, lower: Node, places: frozenset[str]) -> Node:
-    """`upper` with what only `lower` has. Protections add up; places are never inherited."""
-    if upper is None:
-        return lower
-    made = Node(dict(_keys(upper)), upper.line, upper.column, dict(upper.keys), file=upper.file)
-    out = _keys(made)
-    for key, node in _keys(lower).items():
-        if key in places:
-            continue
-        if key in ("protected", "extra", "sources") and key in out:
-            mine = out[key]
-            if isinstance(mine.value, list) and isinstance(node.value, list):
-                out[key] = replace(mine, value=[*mine.value, *node.value])
-            elif isinstance(mine.value, dict) and isinstance(node.value, dict):
-                out[key] = replace(mine, value={**node.value, **mine.value}, keys={**node.keys, **mine.keys})
-        elif key not in out:
-            out[key] = node
-            made.keys[key] = lower.keys[key]
-    return made
+# ---------------------------------------------------------------- parts
 
 
 def _limits(chain: Sequence[PolicyFile], profile: PolicyFile) -> Limits:
     """The limits as if the chain ended in another profile."""
-    merged, problems = _merge([*chain[:-1], profile])
-    made = _validated(PARTS["limits"], _keys(merged)["limits"], problems)
+    merged, problems = merge([*chain[:-1], profile])
+    made = _validated(PARTS["limits"], keys(merged)["limits"], problems)
     if problems:
         raise _error(problems)
     limits: Limits = made.limits()
     return limits
 
 
-def _keys(node: Node) -> dict[str, Node]:
-    return node.value if isinstance(node.value, dict) else {}
-
-
-def _only(node: Node, keys: Mapping[str, Any]) -> Node:
-    return replace(node, value={key: value for key, value in _keys(node).items() if key in keys})
-
-
-# ---------------------------------------------------------------- parts
-
-
 def _redaction(merged: Node) -> dict[str, type[BaseModel]]:
-    if "redaction" not in _keys(merged):
+    if "redaction" not in keys(merged):
         return {}
     from interlock.redaction.settings import RedactionSettings
 
@@ -269,7 +198,7 @@ def _validated(model: type[BaseModel], node: Node, problems: list[Problem]) -> A
 
 
 def _rules_of(file: PolicyFile) -> Node:
-    return _keys(file.tree).get("rules") or Node({}, 1, 1, file=file.tree.file)
+    return keys(file.tree).get("rules") or Node({}, 1, 1, file=file.tree.file)
 
 
 def _layer(file: PolicyFile) -> Layer:
@@ -281,14 +210,14 @@ def _contexts(
 ) -> dict[str, str]:
     """Which profile speaks for each cluster context that has one of its own."""
     found: dict[str, str] = {}
-    nodes = _keys(_keys(_keys(merged).get("kubectl", Node({}, 0, 0))).get("contexts", Node({}, 0, 0)))
+    nodes = keys(keys(keys(merged).get("kubectl", Node({}, 0, 0))).get("contexts", Node({}, 0, 0)))
     for name, context in getattr(values.get("kubectl"), "contexts", {}).items():
         profile = getattr(context, "profile", None)
         if profile is None:
             continue
         if profile not in PROFILES:
             problems.append(
-                at(_keys(nodes[name])["profile"], f"there is no profile `{profile[:60]}`", nearest(profile, PROFILES))
+                at(keys(nodes[name])["profile"], f"there is no profile `{profile[:60]}`", nearest(profile, PROFILES))
             )
         elif override is None and profile != base:
             found[name] = profile
@@ -321,7 +250,7 @@ def _profile_ids(name: str) -> frozenset[str]:
     """The ids of the rules of a shipped profile."""
     if name not in PROFILES:
         return frozenset()
-    return frozenset(f"{name}.{id}" for id in _keys(_rules_of(read_profile(name))))
+    return frozenset(f"{name}.{id}" for id in keys(_rules_of(read_profile(name))))
 
 
 def _error(problems: Sequence[Problem]) -> PolicyError:

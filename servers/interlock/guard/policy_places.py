@@ -34,13 +34,15 @@ def user_home() -> Path:
         return Path.home()
 
 
-def default_home() -> Path:
-    """Where state lies when neither --home nor the policy says it."""
+def home_in_force(given: Path | None, named: Path | None) -> Path:
+    """Where state lies: as given (--home), else $INTERLOCK_HOME, else as the policy names it, else the usual folder."""
+    if given is not None:
+        return given
     chosen = os.environ.get("INTERLOCK_HOME")
     if chosen:
         return Path(chosen).expanduser().absolute()
     base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "interlock"
+    return named or (Path(base) if base else Path.home() / ".local" / "state") / "interlock"
 
 
 def own_paths(files: Iterable[Path], home: Path) -> tuple[Path, ...]:
