@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from interlock.git.tools import programs
 from interlock.guard.keys import Keys, Person, create_keys
 from interlock.guard.model import Link, Principal
 from interlock.guard.pipeline import Guard, Pipeline
 from interlock.guard.policy import Source
 from interlock.opening import open_guard, open_server
+from interlock.sandbox.broker import start_broker
 
 # Compiled detector patterns, kept between tests: compiling takes seconds and is not what is tested here.
 SHARED = Path(tempfile.mkdtemp(prefix="interlock-git-tests-")) / "cache"
@@ -70,6 +72,7 @@ class Workshop:
     section: str = ""
     profile: str = "development"
     extra: str = ""
+    network: bool = False  # start the broker, as a served process does
     repo: Path = field(init=False)
     origin: Path = field(init=False)
 
@@ -150,7 +153,9 @@ class Workshop:
             shutil.copytree(SHARED, self.home / "cache")
         guard, self.guard_state = open_guard(Source(policy), self.home, self.keys, "git")
         self.guard: Guard = guard
-        server, tools = open_server("git", guard, self.home, self.keys, None)
+        programs_of = programs(guard.source.current()) if self.network else {}
+        self.broker = start_broker(programs_of) if programs_of else None
+        server, tools = open_server("git", guard, self.home, self.keys, self.broker)
         self.server = server
         self.pipeline = Pipeline(server, tools, guard, Principal("tester", "user", "session"))
         return self
@@ -187,6 +192,8 @@ class Workshop:
 
     def close(self) -> None:
         self.server.close()
+        if self.broker is not None:
+            self.broker.close()
         self.guard.records.close()
         if (self.home / "cache").is_dir() and not SHARED.exists():
             shutil.copytree(self.home / "cache", SHARED)

@@ -6,6 +6,7 @@ diff. Text only; not for deciding what may be asked.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -153,6 +154,18 @@ class Patches:
 
     def _link(self, data: bytes) -> Shown:
         return Shown(self._contents.message(data.decode("utf-8", "replace")), "a symbolic link")
+
+
+def new_mode(facts: Facts, path: str, old: int) -> int:
+    """The mode that a work-tree file would be stored with; the old one where it cannot be told."""
+    state = WorkTree(facts.root).lstat(path)
+    if state is None or old == 0o160000:
+        return old
+    if stat.S_ISLNK(state.st_mode):
+        return 0o120000
+    if not stat.S_ISREG(state.st_mode) or not facts.configuration.true("core.filemode"):
+        return old
+    return 0o100755 if state.st_mode & stat.S_IXUSR else 0o100644
 
 
 def stored_form(repo: pygit2.Repository, path: str, data: bytes) -> bytes:

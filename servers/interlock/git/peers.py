@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from interlock.guard.errors import Code, Refused
-from interlock.guard.model import Call
 from interlock.untrusted import one_line
 
 from . import neighbours
@@ -18,14 +17,16 @@ from .transfer import Listing, Transfer, transfer
 if TYPE_CHECKING:
     import pygit2
 
+    from interlock.guard.policy import Policy
+
     from .tools import Git
 
 
-def chosen(git: Git, facts: Facts, call: Call, name: str) -> Remote:
+def chosen(git: Git, facts: Facts, policy: Policy, name: str) -> Remote:
     """The remote of that name, if it is one of the policy's. Raises Refused."""
     from interlock.globs import compile_globs
 
-    section = git.section(call.policy)
+    section = git.section(policy)
     if not compile_globs(section.remotes).matches(name):
         raise Refused(
             Code.OUT_OF_BOUNDS,
@@ -33,17 +34,17 @@ def chosen(git: Git, facts: Facts, call: Call, name: str) -> Remote:
             hint=f"the policy allows {', '.join(section.remotes) or 'none'}",
             rule="builtin.outside",
         )
-    return remote_of(facts, git.repositories(call.policy), name)
+    return remote_of(facts, git.repositories(policy), name)
 
 
 class Peer:
     """One remote, for one call."""
 
-    def __init__(self, git: Git, repo: pygit2.Repository, facts: Facts, call: Call, remote: Remote) -> None:
+    def __init__(self, git: Git, repo: pygit2.Repository, facts: Facts, policy: Policy, remote: Remote) -> None:
         self._git = git
         self._repo = repo
         self._facts = facts
-        self._call = call
+        self._policy = policy
         self.remote = remote
 
     def listing(self, names: Sequence[str]) -> Listing:
@@ -99,8 +100,8 @@ class Peer:
 
     def _other(self) -> Facts:
         assert self.remote.path is not None
-        return self._git.repositories(self._call.policy).facts(str(self.remote.path))
+        return self._git.repositories(self._policy).facts(str(self.remote.path))
 
     def _transfer(self) -> AbstractContextManager[Transfer]:
-        section = self._git.section(self._call.policy)
+        section = self._git.section(self._policy)
         return transfer(self._git.world.broker, self._repo, self._facts, self.remote, section)

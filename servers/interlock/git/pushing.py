@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pygit2
 
     from interlock.guard.changes import Change
+    from interlock.guard.policy import Policy
     from interlock.guard.snapshots import Slot
 
     from .tools import Git
@@ -41,7 +42,7 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
     arguments = call.arguments
     assert isinstance(arguments, Push)
     section = git.section(call.policy)
-    remote = chosen(git, facts, call, arguments.remote)
+    remote = chosen(git, facts, call.policy, arguments.remote)
     shield = protected_in(repo, section)
     if arguments.tag and (arguments.branch or arguments.force or arguments.delete):
         raise Refused(Code.INVALID, "a tag is pushed alone, never forced or deleted")
@@ -53,7 +54,7 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
     not_protected(name, shield, "push")
     full = f"refs/tags/{name}" if arguments.tag else f"refs/heads/{name}"
     new = None if arguments.delete else _local(repo, full, name, what)
-    peer = Peer(git, repo, facts, call, remote)
+    peer = Peer(git, repo, facts, call.policy, remote)
     peer.check_receiving()
     try:
         listing = peer.listing([full])
@@ -95,7 +96,7 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
     )  # fmt: skip
     preview = _preview(git, repo, remote.name, remote.shown, name, old, new, outgoing, replaced, files)
     far = {"remote": remote.name, "ref": full, "old": old, "new": new, "started": False}
-    transition = Transition(facts, keep=[id for id in (old, new) if id])
+    transition = Transition(facts, keep=[id for id in (old, new) if id], remote=far)
 
     def run(handle: pygit2.Repository, final: Call, slot: Slot) -> Result:
         return run_push(git, handle, facts, final, slot, far, forced or new is None)
@@ -110,8 +111,8 @@ def run_push(
     manifest = load(slot)
     manifest.remote = {**far, "started": True}
     slot.seal(manifest.json())
-    remote = chosen(git, facts, call, far["remote"])
-    Peer(git, repo, facts, call, remote).push(far["ref"], far["old"], far["new"], force)
+    remote = chosen(git, facts, call.policy, far["remote"])
+    Peer(git, repo, facts, call.policy, remote).push(far["ref"], far["old"], far["new"], force)
     name = str(far["ref"]).removeprefix("refs/heads/")
     if str(far["ref"]).startswith("refs/heads/"):
         tracking = f"refs/remotes/{remote.name}/{name}"
@@ -130,8 +131,8 @@ def plan_undo_push(
     """The other way round, if nobody has pushed since. Raises Refused."""
     far = manifest.remote
     assert far is not None
-    remote = chosen(git, facts, call, far["remote"])
-    peer = Peer(git, repo, facts, call, remote)
+    remote = chosen(git, facts, call.policy, far["remote"])
+    peer = Peer(git, repo, facts, call.policy, remote)
     try:
         here = peer.listing([far["ref"]]).refs.get(far["ref"])
     except Failed as error:
@@ -148,7 +149,7 @@ def plan_undo_push(
         undo=UndoClass.PARTIAL, lost=_LOST,
     )  # fmt: skip
     back = {"remote": far["remote"], "ref": far["ref"], "old": far["new"], "new": far["old"], "started": False}
-    transition = Transition(facts, keep=[id for id in (far["old"], far["new"]) if id])
+    transition = Transition(facts, keep=[id for id in (far["old"], far["new"]) if id], remote=back)
 
     def run(handle: pygit2.Repository, final: Call, slot: Slot) -> Result:
         return run_push(git, handle, facts, final, slot, back, True)
@@ -158,12 +159,14 @@ def plan_undo_push(
     return Planned(facts, transition, [action], preview, preview, [], run=run, remote=True, undo=True)
 
 
-def settle_push(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, manifest: Manifest) -> Outcome:
+def settle_push(git: Git, repo: pygit2.Repository, facts: Facts, policy: Policy, manifest: Manifest) -> Outcome:
     """Ask the remote what it has: after is done, before is failed. UNKNOWN when it cannot be asked."""
     far = manifest.remote
     assert far is not None
+    if not far["started"]:
+        return Outcome.FAILED
     try:
-        peer = Peer(git, repo, facts, call, chosen(git, facts, call, far["remote"]))
+        peer = Peer(git, repo, facts, policy, chosen(git, facts, policy, far["remote"]))
         here = peer.listing([far["ref"]]).refs.get(far["ref"])
     except (Failed, Refused):
         return Outcome.UNKNOWN

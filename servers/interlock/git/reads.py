@@ -57,7 +57,7 @@ class Reads:
             return self._stashes(repo)
         if arguments.show == "remotes":
             return self._remotes(facts)
-        scan = self._scanner.scan(repo, facts) if not facts.bare else Scan()
+        scan = self._scanner.recent(repo, facts) if not facts.bare else Scan()
         lines = [f"{entry.code} {shown_path(entry.path)}" for entry in scan.entries]
         page, cut = _page(lines, arguments.offset)
         header = "; ".join(

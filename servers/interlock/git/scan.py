@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from .repositories import Facts
+from .watching import Watch
 
 if TYPE_CHECKING:
     import pygit2
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _STAGED: Final = {1: "A", 2: "M", 4: "D", 8: "R", 16: "T"}
 _LIVE: Final = {128: "?", 256: "M", 512: "D", 1024: "T", 2048: "R", 4096: "!"}
 _CONFLICTED: Final = 32768
+LARGE: Final = 200_000  # bytes of an index (about 2,000 files) from which a scan is worth remembering
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Scanner:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._kept: dict[str, tuple[tuple[object, ...], Scan, Watch]] = {}
         self._unwatched: dict[str, tuple[tuple[int, int, int], int]] = {}
 
     def scan(self, repo: pygit2.Repository, facts: Facts) -> Scan:
@@ -53,6 +57,31 @@ class Scanner:
         repo.index.read(False)
         status = repo.status(untracked_files="normal", ignored=False)
         return self.collect(status, facts)
+
+    def recent(self, repo: pygit2.Repository, facts: Facts) -> Scan:
+        """The last scan if nothing it rests on was touched since, else a new one. For reading only."""
+        marks = _marks(repo, facts)
+        kept = self._kept.get(facts.name)
+        if kept is not None and kept[0] == marks and kept[2].untouched():
+            return kept[1]
+        if kept is not None:
+            kept[2].close()
+        if _index_size(facts) < LARGE:
+            self._kept.pop(facts.name, None)
+            return self.scan(repo, facts)
+        watch = Watch(facts.root)
+        watching = watch.begin(_skipper(repo))
+        found = self.scan(repo, facts)
+        if watching and marks == _marks(repo, facts):
+            self._kept[facts.name] = (marks, found, watch)
+        else:
+            watch.close()
+        return found
+
+    def close(self) -> None:
+        for _, _, watch in self._kept.values():
+            watch.close()
+        self._kept.clear()
 
     def collect(self, status: dict[str, int], facts: Facts) -> Scan:
         entries = []
@@ -92,6 +121,58 @@ class Scanner:
         with self._lock:
             self._unwatched[facts.name] = (stamp, count)
         return count
+
+
+def _marks(repo: pygit2.Repository, facts: Facts) -> tuple[object, ...]:
+    """All that a scan rests on beside the work tree itself."""
+    from .engine import user_configurations
+
+    places = [facts.gitdir / "index", facts.common / "config", facts.common / "info" / "exclude", facts.common / "info" / "attributes"]
+    places += [place.parent / "ignore" for place in user_configurations()[:1]]
+    found: list[object] = [str(repo.head.target) if not repo.head_is_unborn else ""]
+    for place in places:
+        try:
+            info = os.stat(place)
+        except OSError:
+            found.append(None)
+            continue
+        found.append((info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino))
+    return tuple(found)
+
+
+def _index_size(facts: Facts) -> int:
+    try:
+        return (facts.gitdir / "index").stat().st_size
+    except OSError:
+        return 0
+
+
+def _skipper(repo: pygit2.Repository) -> Callable[[str], bool]:
+    """Ignored folders without tracked files do not matter; node_modules need not be watched."""
+    tracked: set[str] = set()
+
+    def skipped(path: str) -> bool:
+        if not repo.path_is_ignored(f"{path}/"):
+            return False
+        if not tracked:
+            tracked.update(_folders(repo))
+        return path not in tracked
+
+    return skipped
+
+
+def _folders(repo: pygit2.Repository) -> set[str]:
+    """Every folder that holds a tracked file, at any depth."""
+    found = {""}
+    last = ""
+    for entry in repo.index:
+        folder = entry.path.rpartition("/")[0]
+        if folder != last:
+            last = folder
+            while folder not in found:
+                found.add(folder)
+                folder = folder.rpartition("/")[0]
+    return found
 
 
 def _count_marks(path: str) -> int:

@@ -13,9 +13,10 @@ from interlock.untrusted import one_line
 from . import revisions
 from .contents import TEXT_LIMIT, Contents, private, secret_file, short_line, shown_path
 from .names import tree_path
-from .patches import FILES_COUNTED, Changed, FilePatch, Patches, changed_files
+from .patches import FILES_COUNTED, Changed, FilePatch, Patches, changed_files, new_mode
 from .reads import day_of, text_of
 from .repositories import Facts
+from .scan import Scanner
 
 if TYPE_CHECKING:
     import pygit2
@@ -36,15 +37,20 @@ BLAME_LINES: Final = 300
 class Showing:
     """Show, diff and blame of one server."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, scanner: Scanner) -> None:
         self._contents = contents
+        self._scanner = scanner
 
     # ---------------------------------------------------------------- diff
 
     def diff(self, repo: pygit2.Repository, facts: Facts, arguments: Diff, policy: Policy) -> Result:
         paths = [tree_path(p, facts.name) for p in arguments.paths]
-        diff, live, what = self._compare(repo, facts, arguments)
-        files = _within(changed_files(diff, live), paths)
+        if not arguments.base and not arguments.target and not arguments.staged and not facts.bare:
+            what, found = "not staged", self._not_staged(repo, facts)
+        else:
+            diff, live, what = self._compare(repo, facts, arguments)
+            found = changed_files(diff, live)
+        files = _within(found, paths)
         header = f"{what}: {_files(len(files))}"
         patches = Patches(repo, facts, self._contents, policy)
         return self._render(patches, files, header, arguments.context, bool(paths), arguments.offset, "git_diff")
@@ -84,9 +90,21 @@ class Showing:
             else:
                 tree = revisions.tree(repo, base or "HEAD")
             return _swapped(index, tree), False, f"staged (against {one_line(base or 'HEAD', 60)})"
-        if base:
-            return revisions.tree(repo, base).diff_to_workdir(flags), True, f"{one_line(base, 60)} to the work tree"
-        return index.diff_to_workdir(flags), True, "not staged"
+        return revisions.tree(repo, base).diff_to_workdir(flags), True, f"{one_line(base, 60)} to the work tree"
+
+    def _not_staged(self, repo: pygit2.Repository, facts: Facts) -> list[Changed]:
+        """What the scan found, with the index as the old side: no second walk through the work tree."""
+        found = []
+        scan = self._scanner.recent(repo, facts)
+        repo.index.read(False)
+        for entry in scan.entries:
+            letter = "U" if entry.code == "UU" else entry.code[1]
+            if letter in " ?!" or entry.path not in repo.index:
+                continue
+            staged = repo.index[entry.path]
+            mode = new_mode(facts, entry.path, int(staged.mode))
+            found.append(Changed(letter, entry.path, entry.path, str(staged.id), "", int(staged.mode), mode, True))
+        return found
 
     # ---------------------------------------------------------------- show
 

@@ -109,7 +109,7 @@ def capture(
     prune_hidden(repo, keep_seconds)
     manifest = Manifest(
         root=facts.name, refs=transition.refs, files=[], admin=transition.admin, index=None, blobs=[], keep=[],
-        path=slot.path, partial=partial,
+        path=slot.path, remote=transition.remote, partial=partial,
     )  # fmt: skip
     _capture_files(facts, transition.files, manifest)
     if transition.touches_index:

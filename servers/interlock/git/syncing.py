@@ -40,7 +40,7 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
     """Raises Refused: invalid, out_of_bounds, conflict."""
     arguments = call.arguments
     assert isinstance(arguments, Sync)
-    remote = chosen(git, facts, call, arguments.remote)
+    remote = chosen(git, facts, call.policy, arguments.remote)
     branch = arguments.branch
     pull = arguments.action == "pull"
     current = current_branch(repo)
@@ -84,7 +84,7 @@ def _run(
     git: Git, repo: pygit2.Repository, facts: Facts, call: Call, slot: Slot, remote: Remote, branch: str, into: str | None,
     ff_only: bool,
 ) -> Result:  # fmt: skip
-    heads, tags, default = Peer(git, repo, facts, call, remote).fetch(branch)
+    heads, tags, default = Peer(git, repo, facts, call.policy, remote).fetch(branch)
     if into is not None and branch not in heads:
         raise Failed(f"the remote has no branch {one_line(branch, 80)}", hint="git_sync(action=fetch), then git_status")
     transition = Transition(facts, refs=_tracking(repo, remote, heads, tags, default))

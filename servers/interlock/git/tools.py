@@ -95,7 +95,7 @@ class Git:
         self.scanner = Scanner()
         self.committer = Committer(world.broker)
         self.reads = Reads(self.contents, self.scanner)
-        self.showing = Showing(self.contents)
+        self.showing = Showing(self.contents, self.scanner)
         self._repositories: dict[tuple[str, ...], Repositories] = {}
 
     # ---------------------------------------------------------------- the policy's view
@@ -219,11 +219,14 @@ class Git:
         manifest = load(slot)
         facts = self.repositories(self.world.policy).facts(manifest.root)
         with self.opened(facts) as repo:
-            if manifest.remote is not None and manifest.remote.get("started"):
-                return Outcome.UNKNOWN
+            if manifest.remote is not None:
+                from .pushing import settle_push
+
+                return settle_push(self, repo, facts, self.world.policy, manifest)
             return settle(repo, facts, manifest, slot.id)
 
     def close(self) -> None:
+        self.scanner.close()
         self._repositories.clear()
 
     # ---------------------------------------------------------------- small pieces

@@ -82,6 +82,7 @@ class Transition:
     drop_index: bool = False
     keep: list[str] = field(default_factory=list)  # commits to keep beside those that the refs named
     blobs: list[tuple[str, Kept]] = field(default_factory=list)  # objects that the new index needs again
+    remote: dict[str, Any] | None = None  # what it does at the other end: remote, ref, old, new, started
 
     @property
     def touches_index(self) -> bool:

@@ -61,6 +61,16 @@ class WorkTree:
                 return None
             raise
 
+    def lstat(self, path: str) -> os.stat_result | None:
+        """What `lstat` says of `path`; None when nothing is there."""
+        try:
+            with self._parent(path) as (folder, name):
+                return os.lstat(name, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (*ABSENT_ERRORS, errno.ELOOP):
+                return None
+            raise
+
     def read(self, path: str, limit: int) -> bytes | None:
         """A file's bytes or a link's target, at most `limit` + 1 bytes; None when neither is there."""
         try:
