@@ -11,12 +11,9 @@ import array
 import contextlib
 import json
 import os
-import selectors
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from interlock.guard.errors import Broken, Code, Failed, Refused
@@ -25,29 +22,13 @@ from . import kernel
 from .broker_loop import serve
 from .children import Program, Table
 from .packets import MESSAGE_MAX, pair, receive
+from .process import PATIENCE, Completed, Process, Streams
 
 if TYPE_CHECKING:
     from .engines import Engine
     from .settings import Settings
 
 __all__ = ["BrokerClient", "Completed", "Process", "Program", "start_broker"]
-
-_STDERR_MAX = 64_000  # bytes kept of what a program says on stderr; the rest is read and dropped
-_TICK = 0.1  # seconds between two looks at `stop`
-_CHUNK = 65536
-_PATIENCE = 30.0  # seconds for what the broker answers at once
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """How a program ended. `code` is negative for a signal; `truncated` when stdout was cut at `max_output`."""
-
-    code: int
-    stdout: bytes
-    stderr: bytes
-    truncated: bool = False
-    timed_out: bool = False
-    stopped: bool = False  # `stop` said so, or `kill` was called
 
 
 def start_broker(
@@ -184,48 +165,15 @@ class BrokerClient:
                 f"the arguments for {program} are too long together",
                 hint="ask for less at once",
             )
-        ours: list[int] = []
-        fds: dict[str, int] = {}
-        opened: list[int] = []
-        try:
-            for name in ("stdout", "stderr"):
-                if name == "stdout" and stdout_fd is not None:
-                    fds[name] = stdout_fd
-                    ours.append(-1)
-                    continue
-                reader, writer = os.pipe()
-                ours.append(reader)
-                opened.append(writer)
-                fds[name] = writer
-            feed = -1
-            if isinstance(stdin, bytes):
-                reader, feed = os.pipe()
-                opened.append(reader)
-                fds["stdin"] = reader
-                os.set_blocking(feed, False)
-            elif stdin is not None:
-                fds["stdin"] = stdin
-            body: dict[str, Any] = {
-                "op": "start",
-                "program": program,
-                "argv": list(argv),
-                "env": dict(env or {}),
-                "timeout": timeout,
-            }
+        body = {"op": "start", "program": program, "argv": list(argv), "env": dict(env or {}), "timeout": timeout}
+        if cwd is not None and not isinstance(cwd, int):
+            body["cwd"] = str(cwd)
+        with Streams.make(stdin, stdout_fd) as streams:
+            theirs = dict(streams.theirs)
             if isinstance(cwd, int):
-                fds["cwd"] = cwd
-            elif cwd is not None:
-                body["cwd"] = str(cwd)
-            control = self._request(body, fds)
-        except BaseException:
-            for descriptor in (*ours, *([feed] if "feed" in locals() and feed >= 0 else ())):
-                if descriptor >= 0:
-                    os.close(descriptor)
-            raise
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
-        process = Process(control, ours[0], ours[1], feed, stdin if isinstance(stdin, bytes) else b"", stop)
+                theirs["cwd"] = cwd
+            control = self._request(body, theirs)
+            process = Process(control, streams.keep(), stop)
         process.begin(program)
         return process
 
@@ -251,7 +199,7 @@ class BrokerClient:
 
     def _answer(self, control: socket.socket) -> tuple[bytes, list[int]]:
         with control:
-            control.settimeout(_PATIENCE)
+            control.settimeout(PATIENCE)
             try:
                 data, descriptors = receive(control, 1)
             except TimeoutError:
@@ -273,159 +221,3 @@ class BrokerClient:
         finally:
             theirs.close()
         return ours
-
-
-class Process:
-    """A running program. For one thread at a time, but `kill` may come from any."""
-
-    def __init__(
-        self,
-        control: socket.socket,
-        stdout: int,
-        stderr: int,
-        feed: int,
-        data: bytes,
-        stop: Callable[[], bool] | None,
-    ) -> None:
-        self.pid = 0
-        self.start_time = 0  # clock ticks after boot, as in /proc/PID/stat; 0 where unknown
-        self.timed_out = False
-        self.stopped = False
-        self._control = control
-        self._stdout, self._stderr, self._feed = stdout, stderr, feed
-        self._data = memoryview(data)
-        self._stop = stop
-        self._said = bytearray()
-        self._code: int | None = None
-        self._selector = selectors.DefaultSelector()
-        for descriptor in (stdout, stderr):
-            if descriptor >= 0:
-                self._selector.register(descriptor, selectors.EVENT_READ)
-        if feed >= 0:
-            if data:
-                self._selector.register(feed, selectors.EVENT_WRITE)
-            else:
-                self._end_feed()
-
-    def begin(self, program: str) -> None:
-        """Wait until the broker has forked it. Raises Failed with its reason, Broken when the broker is gone."""
-        try:
-            answer = self._listen(timeout=_PATIENCE)
-        except Broken:
-            self.close()
-            raise
-        if "error" in answer:
-            self.close()
-            raise Failed(f"{program} cannot be started: {answer['error']}")
-        self.pid, self.start_time = answer["pid"], answer["start"]
-
-    @property
-    def stderr(self) -> bytes:
-        """What it has said on stderr so far, at most 64,000 bytes. Untrusted; never show it unredacted."""
-        return bytes(self._said)
-
-    def read(self, size: int = _CHUNK) -> bytes:
-        """The next bytes of stdout, b"" at its end (or when it was stopped). Blocks; reads stderr along the way."""
-        while self._stdout >= 0 or self._stderr >= 0 or self._feed >= 0:
-            if self._stop is not None and not self.stopped and self._stop():
-                self.kill()
-            if self.stopped:
-                break
-            for key, _ in self._selector.select(_TICK if self._stop is not None else None):
-                if chunk := self._attend(key.fd, size):
-                    return chunk
-        return b""
-
-    def wait(self) -> int:
-        """The exit code (negative: the signal), once it and its whole group are gone. Drops unread stdout."""
-        if self._code is None:
-            self._selector.register(self._control, selectors.EVENT_READ)
-        while self._code is None:
-            if self._stop is not None and not self.stopped and self._stop():
-                self.kill()
-            for key, _ in self._selector.select(_TICK if self._stop is not None else None):
-                if key.fileobj is self._control:
-                    answer = self._listen(timeout=None)
-                    self._code, self.timed_out = int(answer["code"]), bool(answer["timed_out"])
-                    self._selector.unregister(self._control)
-                else:
-                    self._attend(key.fd, _CHUNK)
-        while self._stderr >= 0 and self._selector.select(0):  # its last words may still lie in the pipe
-            for key, _ in self._selector.select(0):
-                self._attend(key.fd, _CHUNK)
-        return self._code
-
-    def kill(self) -> None:
-        """End the program and its group; `wait` then tells how it ended. Safe to call at any time."""
-        self.stopped = True
-        with contextlib.suppress(OSError):
-            self._control.send(b"kill")
-
-    def close(self) -> None:
-        """Kill it if it still runs, and release the descriptors."""
-        if self._code is None:
-            self.kill()
-        self._control.close()
-        for descriptor in (self._stdout, self._stderr, self._feed):
-            self._drop(descriptor)
-        self._stdout = self._stderr = self._feed = -1
-        self._selector.close()
-
-    def __enter__(self) -> Process:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _listen(self, timeout: float | None) -> dict[str, Any]:
-        self._control.settimeout(timeout)
-        try:
-            data = self._control.recv(MESSAGE_MAX)
-        except OSError:
-            data = b""
-        if not data:
-            raise Broken("the broker ended before the program did", hint="restart the server; see `interlock doctor`")
-        answer: dict[str, Any] = json.loads(data)
-        return answer
-
-    def _attend(self, descriptor: int, size: int) -> bytes:
-        """Do what a ready descriptor is there for; returns bytes of stdout, if it was that."""
-        if descriptor == self._feed:
-            self._write()
-        elif descriptor == self._stderr:
-            self._listen_stderr()
-        elif chunk := os.read(descriptor, size):
-            return chunk
-        else:
-            self._stdout = self._drop(descriptor)
-        return b""
-
-    def _listen_stderr(self) -> None:
-        chunk = os.read(self._stderr, _CHUNK)
-        if not chunk:
-            self._stderr = self._drop(self._stderr)
-        self._said += chunk[: max(0, _STDERR_MAX - len(self._said))]
-
-    def _write(self) -> None:
-        try:
-            written = os.write(self._feed, self._data[:_CHUNK])
-        except BlockingIOError:
-            return
-        except OSError:
-            self._end_feed()  # it does not want more
-            return
-        self._data = self._data[written:]
-        if not self._data:
-            self._end_feed()
-
-    def _end_feed(self) -> None:
-        self._feed = self._drop(self._feed)
-
-    def _drop(self, descriptor: int) -> int:
-        if descriptor >= 0:
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(descriptor)
-            os.close(descriptor)
-        return -1
