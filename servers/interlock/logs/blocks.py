@@ -18,6 +18,7 @@ from interlock.guard.errors import Failed
 
 BLOCK: Final = 1 << 20
 LINE_CAP: Final = 64 << 10  # bytes of one line that are looked at
+MAX_BACKWARD: Final = 512 << 20  # bytes of one line that are skipped when reading from the end
 MAX_UNPACKED: Final = 16 << 30
 
 
@@ -154,6 +155,9 @@ def backward(fd: int, end: int, budget: Budget, size: int = 64 << 10, start: int
                 if len(tail) > LINE_CAP:
                     cut += len(tail) - LINE_CAP
                     tail = tail[:LINE_CAP]
+                if cut > MAX_BACKWARD:
+                    budget.note(f"a line of more than {MAX_BACKWARD >> 20} MiB stands at the end: read no further back")
+                    return
                 continue
             head, data = data[: first + 1], data[first + 1 :]
         else:
@@ -166,7 +170,11 @@ def backward(fd: int, end: int, budget: Budget, size: int = 64 << 10, start: int
         if whole.endswith(b"\n"):
             whole = whole[:-1]
         if data or tail:
-            yield Block(position + len(head), _capped(whole, budget), ends)
+            known = budget.cut_lines
+            capped = _capped(whole, budget)
+            if cut and budget.cut_lines > known:
+                budget.cut_lines -= 1  # the same line, counted above
+            yield Block(position + len(head), capped, ends)
         tail, cut = head, 0
         size = min(BLOCK, size * 2)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from .dissect import raises
 from .merging import merge
-from .mining import CONTINUATION, EMPTY, OTHER, Entry, Template, template_id
+from .mining import NO_TEMPLATE, Entry, Template, template_id
 from .slots import Slot, number_slots
 from .statistics import dispersion, is_counter, quantile, rank_shift, rate_change
 from .surveying import Survey
@@ -57,7 +57,7 @@ def compare(window: Survey, baseline: Survey, seconds: tuple[float, float]) -> l
     novelty = (rare + 1) / (baseline.lines + 1)  # Good-Turing: the chance that a line is of an unseen template
     found: list[Finding] = []
     for key in sorted(now.keys() | then.keys()):
-        if key in (CONTINUATION, EMPTY, OTHER):
+        if key in NO_TEMPLATE:
             continue
         entries, before = now.get(key, []), then.get(key, [])
         finding = _rate(key, entries, before, share, novelty, window, baseline)

@@ -35,7 +35,7 @@ _MASKS: Final = re.compile(
   | (?P<keep>\b(?:ssh2|[Ss][Oo][Cc][Kk][Ss][45]|md5|MD5|sha\d{{1,3}}|SHA-?\d{{1,3}}|utf-?8|UTF-?8|[Ii][Pp]v[46]|IPV[46]|HTTP/\d(?:\.\d)?|http[23]|x86_64|amd64|arm64|i[3-6]86|[Bb]ase64|log4j2?|slf4j|[Kk]8s|[Oo][Aa]uth2|ext[234]|TLSv?\d(?:\.\d)?|SSLv\d|[Pp]ython[23]|int(?:8|16|32|64)|e1000e?|[wi]18n|[Ll]2TP|[Ss]3|[Ee][Cc]2)\b)
   | (?P<num>(?<![\w.])(?:<(?=\d+[ ](?:ms|sec|min)))?[+-]?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[ ]?(?:ns|us|µs|ms|secs?|seconds?|mins?|[KMGT]i?B|[kKMGT]bps|%)(?![\w])|[smhdBKMGTk%](?![\w]))?(?![\w])(?!\.\d))
   | (?P<run>(?<![\w])(?=[a-fA-F]*\d)[0-9a-fA-F]{{6,}}(?![\w]))
-  | (?P<word>[A-Za-z0-9_~-]*\d[\w.~-]*(?<![.-]))
+  | (?P<word>(?<![A-Za-z0-9_~-])[A-Za-z0-9_~-]*\d[\w.~-]*(?<![.-]))
   """,
     re.VERBOSE,
 )

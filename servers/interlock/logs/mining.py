@@ -16,6 +16,7 @@ import random
 import re
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,6 +36,8 @@ SAMPLES: Final = 24  # lines kept of an entry, for the values in its slots
 CONTINUATION: Final = "(lines of the event above: stack traces and the like)"
 OTHER: Final = "(other templates, not told apart)"
 EMPTY: Final = "(empty line)"
+BINARY: Final = "(binary line)"
+NO_TEMPLATE: Final = frozenset((CONTINUATION, OTHER, EMPTY, BINARY))
 
 
 @dataclass(slots=True)
@@ -71,10 +74,18 @@ class Template:
 class Miner:
     """Feed it blocks of whole lines in order; then ask for `templates()`. Not thread-safe."""
 
-    def __init__(self, safe: Safe | None, *, sample: int = 32, keep: int = SAMPLES) -> None:
+    def __init__(
+        self,
+        safe: Safe | None,
+        *,
+        sample: int = 32,
+        keep: int = SAMPLES,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         """`safe` None: nothing is redacted; for a person's own files on the command line only.
 
         `sample`: lines looked at per block for the values in slots; 0 for none. `keep`: of each entry.
+        `stop`: asked now and then; once true, lines of unknown shape are counted under OTHER.
         """
         self.entries: list[Entry] = []
         self.lines = 0
@@ -86,6 +97,9 @@ class Miner:
         self._spanning = False
         self._sample = sample
         self._keep = keep
+        self._stop = stop
+        self._stopped = False
+        self._entered = 0
         self._random = random.Random(1)
         self._first: dict[bytes, int] = {}
         self._second: dict[bytes, int] = {}
@@ -197,6 +211,13 @@ class Miner:
         return entry
 
     def _enter(self, raw: bytes, before: bytes, offset: int) -> int:
+        self._entered += 1
+        if self._entered % 64 == 0 and self._stop():
+            self._stopped = True
+        if self._stopped:
+            return self._plain(OTHER, offset)
+        if is_binary(raw):
+            return self._plain(BINARY, offset)
         text = self._redacted(raw, before)
         line = dissect(text)
         if self.timed is None:
@@ -210,20 +231,21 @@ class Miner:
             identity = (group_key(masked), line.level, line.service)
         entry = self._known.get(identity)
         if entry is None:
-            if len(self.entries) >= MAX_ENTRIES and identity[0] != OTHER:
-                return self._other(offset)
+            if len(self.entries) >= MAX_ENTRIES:
+                return self._plain(OTHER, offset)
             entry = self._known[identity] = len(self.entries)
-            shown = masked if identity[0] not in (EMPTY, CONTINUATION) else identity[0]
+            shown = identity[0] if identity[0] in NO_TEMPLATE else masked
             self.entries.append(
                 Entry(identity[0], shown, identity[1], identity[2], offset, text, continuation=identity[0] == CONTINUATION)
             )
         return entry
 
-    def _other(self, offset: int) -> int:
-        entry = self._known.get((OTHER, "", ""))
+    def _plain(self, key: str, offset: int) -> int:
+        """The entry of lines that are counted only."""
+        entry = self._known.get((key, "", ""))
         if entry is None:
-            entry = self._known[OTHER, "", ""] = len(self.entries)
-            self.entries.append(Entry(OTHER, OTHER, "", "", offset, ""))
+            entry = self._known[key, "", ""] = len(self.entries)
+            self.entries.append(Entry(key, key, "", "", offset, ""))
         return entry
 
     def _take_samples(self, block: bytes, lines: int, offset: int) -> None:
@@ -271,6 +293,16 @@ class Miner:
                 best[key] = entry.count
                 template.text = entry.masked if merged[entry.key] == entry.key else collapse(key)
         return sorted(found.values(), key=Template.sort_key)
+
+
+def is_binary(raw: bytes) -> bool:
+    """No text: NUL bytes, or more than a tenth of what it decodes to is not UTF-8."""
+    if b"\0" in raw:
+        return True
+    if raw.isascii():
+        return False
+    text = raw[:2_000].decode("utf-8", "replace")
+    return text.count("\ufffd") * 10 > len(text)
 
 
 def template_id(key: str) -> str:

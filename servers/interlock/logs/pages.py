@@ -13,7 +13,7 @@ from typing import Final
 from .blocks import Budget
 from .comparing import Finding
 from .dissect import dissect, raises
-from .mining import CONTINUATION, EMPTY, OTHER, Entry, Template
+from .mining import NO_TEMPLATE, Entry, Template
 from .reading import Read, Row, cursor_text
 from .searching import Found, Hit
 from .slots import number_slots, top_words
@@ -206,7 +206,7 @@ def _ranked(survey: Survey, templates: Sequence[Template]) -> list[_Ranked]:
         own = [entries[number] for number in template.entries]
         level = max((entry.level for entry in own), key=lambda one: _RANK.get(one, 1))
         mark, strength = ("", 0.0)
-        if template.key not in (CONTINUATION, EMPTY, OTHER):
+        if template.key not in NO_TEMPLATE:
             mark, strength = _mark(survey, own, template.count, every)
         weight = strength + {"F": 40.0, "E": 12.0, "W": 3.0}.get(level, 0.0) * (1.5 if mark else 1.0)
         if level in ("", "I") and own and raises(own[0].example):
@@ -246,7 +246,7 @@ def _mark(survey: Survey, entries: list[Entry], count: int, every: list[int]) ->
 def _row(survey: Survey, item: _Ranked, examples: bool) -> str:
     template = item.template
     share = 100.0 * template.count / survey.lines if survey.lines else 0.0
-    if template.key in (CONTINUATION, EMPTY, OTHER):
+    if template.key in NO_TEMPLATE:
         return f"- {template.count:,} {share:.2g}% {template.key}"
     main = max(item.entries, key=lambda entry: entry.count)
     service = f" {main.service[:40]}:" if main.service else ""

@@ -108,8 +108,12 @@ class FileSource:
 
     kind = "files"
 
-    def __init__(self, name: str, pattern: str, roots: Roots, readable: Matcher) -> None:
-        """`pattern`: absolute, `~` expanded. `readable`: the globs of all sources, for where links lead."""
+    def __init__(self, name: str, pattern: str, roots: Roots, readable: Matcher, *, linked: bool = False) -> None:
+        """`pattern`: absolute, `~` expanded. `readable`: the globs of all sources, for where links lead.
+
+        `linked`: its folder is, or lies behind, a link; then nothing is read.
+        """
+        self._linked = linked
         self.name = name
         self.pattern = pattern
         self.folder = fixed_folder(pattern)
@@ -123,6 +127,12 @@ class FileSource:
 
     def parts(self, budget: Budget) -> list[Part]:
         """Oldest first within a series of rotation; the series written to last comes last."""
+        if self._linked:
+            raise Refused(
+                Code.OUT_OF_BOUNDS,
+                "the folder of this source is a link, or lies behind one",
+                hint="a person names the real folder in the policy",
+            )
         found: list[Part] = []
         walked = 0
         for path in self._candidates():
@@ -134,13 +144,13 @@ class FileSource:
                 part = self._part(path)
                 if part is not None:
                     found.append(part)
-        found.sort(key=lambda part: -part.changed)
+        found.sort(key=lambda part: (part.order[0] != "~", -part.changed, -part.order[1]))
         if len(found) > MAX_FILES:
             budget.note(f"{len(found):,} files match; the {MAX_FILES:,} written to last are read")
             del found[MAX_FILES:]
         newest: dict[str, float] = {}
         for part in found:
-            newest.setdefault(part.series, part.changed)
+            newest[part.series] = max(part.changed, newest.get(part.series, 0.0))
         found.sort(key=lambda part: (newest[part.series], part.series, part.order, part.changed))
         return found
 

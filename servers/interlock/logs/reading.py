@@ -19,7 +19,7 @@ from .parts import Part
 from .safe import LONG_CONTEXT, Safe
 from .searching import RANK
 from .timestamps import TimeReader
-from .windows import Piece, Source, Span, budget_time, pieces, window_of
+from .windows import Piece, Source, Span, available, budget_time, pieces, window_of
 
 MAX_CHUNK: Final = 4 << 20  # raw bytes that one answer is chosen from
 POLL: Final = 0.2  # seconds between two looks at a followed source
@@ -205,12 +205,7 @@ class Reader:
     # ---------------------------------------------------------------- pieces
 
     def _parts(self) -> list[Part]:
-        parts = self.source.parts(self.budget)
-        if not parts:
-            raise Failed("this source has no file or stream at the moment", hint="list_sources shows what there is")
-        if all(part.problem for part in parts):
-            raise Failed(f"nothing of this source can be read: {parts[-1].name} {parts[-1].problem}")
-        return parts
+        return available(self.source, self.budget)
 
     def _last_of(self, part: Part, count: int, span: Span, limit: int | None) -> list[Row]:
         if part.problem:

@@ -18,7 +18,7 @@ from .safe import LONG_CONTEXT, Safe
 from .searching import Query, search
 from .surveying import survey
 from .timestamps import given_time, shown_time
-from .windows import Source, Span, pieces
+from .windows import Source, Span, available, pieces
 
 if TYPE_CHECKING:
     from .tools import Logs
@@ -282,7 +282,7 @@ def _redacted_stream(source: Source, span: Span, safe: Safe, budget: Budget) -> 
     """What the sandbox is fed: redacted lines, block by block."""
     above = b""
     last = ""
-    for piece in pieces(source.parts(budget), span, budget, size=256 << 10):
+    for piece in pieces(available(source, budget), span, budget, size=256 << 10):
         if piece.part.id != last:
             above, last = b"", piece.part.id
         data = "\n".join(safe.lines(piece.block.data, above))

@@ -20,7 +20,7 @@ from .parts import Part
 from .safe import CONTEXT, LONG_CONTEXT, Safe, context_above, spans_lines
 from .seeking import line_start
 from .timestamps import TimeReader
-from .windows import Piece, Source, Span, budget_time, pieces, window_of
+from .windows import Piece, Source, Span, available, budget_time, pieces, window_of
 
 RANK: Final = {"D": 0, "": 1, "I": 1, "W": 2, "E": 3, "F": 4}
 LARGE: Final = 32 << 20  # bytes of a file from which starting ripgrep pays
@@ -68,7 +68,7 @@ class Found:
 
 def search(source: Source, query: Query, detector: Any, budget: Budget, broker: Any = None, start: tuple[str, int] | None = None) -> Found:
     """Search a source. Raises Failed when no part of it can be read."""
-    parts = source.parts(budget)
+    parts = available(source, budget)
     safe = Safe(detector, source.name)
     searcher = _Searcher(query, safe, budget, broker)
     if query.last:

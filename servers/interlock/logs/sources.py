@@ -38,6 +38,11 @@ class Sources:
     roots: Roots
     readable: Matcher
 
+    @property
+    def stale(self) -> bool:
+        """Was a folder missing when they were opened, or has one been replaced since? Then open them anew."""
+        return bool(self.roots.absent) or any(os.fstat(root.fd).st_nlink == 0 for root in self.roots.roots)
+
 
 def open_sources(policy: Policy, broker: Any) -> Sources:
     """Build them; opens the folders of file sources, nothing else."""
@@ -45,22 +50,36 @@ def open_sources(policy: Policy, broker: Any) -> Sources:
     settings = dict(section.sources) if section is not None else {}
     patterns = {name: os.fspath(one.path) for name, one in settings.items() if one.path is not None}
     real = {name: _real(pattern) for name, pattern in patterns.items()}
-    roots = Roots([(folder, False) for folder in sorted({fixed_folder(p) for p in real.values()})])
-    readable = compile_globs(sorted(set(real.values())))
+    straight = {pattern for pattern in real.values() if not leads_through_link(fixed_folder(pattern))}
+    roots = Roots([(folder, False) for folder in sorted({fixed_folder(pattern) for pattern in straight})])
+    readable = compile_globs(sorted(straight))
     found: dict[str, Source] = {}
     for name, one in settings.items():
         if name in real:
-            found[name] = FileSource(name, real[name], roots, readable)
+            found[name] = FileSource(name, real[name], roots, readable, linked=real[name] not in straight)
         else:
             found[name] = StreamSource(name, one, broker)
     return Sources(found, roots, readable)
 
 
 def _real(pattern: str) -> str:
-    """The glob with its fixed folder resolved, so that it compares with real paths."""
+    """The glob with the first name of its path resolved where the system links it (`/var` on macOS).
+
+    Any further link in the fixed folder would let whoever can place a link there choose what is read: such a
+    source has no files until the policy names the real folder.
+    """
     pattern = os.path.expanduser(pattern)  # noqa: PTH111 (a glob, not a path)
-    folder = fixed_folder(pattern)
-    return os.path.realpath(folder).rstrip("/") + pattern[len(folder.rstrip("/")) :]
+    first, slash, rest = pattern.lstrip("/").partition("/")
+    return os.path.realpath(f"/{first}") + slash + rest if slash and not _special(first) else pattern
+
+
+def _special(name: str) -> bool:
+    return any(char in name for char in "*?[{\\")
+
+
+def leads_through_link(folder: str) -> bool:
+    """Is the folder, or one above it, a link?"""
+    return os.path.realpath(folder) != folder.rstrip("/") and os.path.lexists(folder)
 
 
 class StreamSource:
@@ -160,7 +179,7 @@ def folders(policy: Policy) -> list[Path]:
     if section is None:
         return []
     found = {fixed_folder(_real(os.fspath(one.path))) for one in section.sources.values() if one.path is not None}
-    return [Path(folder) for folder in sorted(found)]
+    return [Path(folder) for folder in sorted(found) if not leads_through_link(folder)]
 
 
 def known(sources: Sources, name: str) -> Source | None:

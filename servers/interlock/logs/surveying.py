@@ -16,7 +16,7 @@ from .mining import CONTINUATION, SAMPLES, Entry, Miner, Template
 from .parts import Part
 from .safe import Safe
 from .timestamps import TimeReader
-from .windows import Source, Span, budget_time, pieces
+from .windows import Source, Span, available, budget_time, pieces
 
 MAX_TRACES: Final = 2_000  # stack traces told apart
 _SMALLEST: Final = 2 << 10
@@ -90,10 +90,10 @@ class Survey:
 
 def survey(source: Source, span: Span, detector: Any, budget: Budget, progress: Any = None, sample: int = 32) -> Survey:
     """Mine a window of a source. Stops early by the budget, and says so there."""
-    parts = source.parts(budget)
+    parts = available(source, budget)
     safe = Safe(detector, source.name)
     total = sum(part.size or 0 for part in parts)
-    found = Survey(Miner(safe, sample=sample, keep=96 if total <= _SMALL else SAMPLES), safe)
+    found = Survey(Miner(safe, sample=sample, keep=96 if total <= _SMALL else SAMPLES, stop=budget.spent), safe)
     size = max(_SMALLEST, min(BLOCK, total // 400))
     if total <= _SMALL:
         found.miner.sample_all()

@@ -115,7 +115,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[bytes], Reader], ...]] = (
     (re.compile(rb"^[\[(]?(\d\d)[/.](\d\d)[/.](\d\d) " + _HMS), _short_year),
     (re.compile(rb"^[\[(]?(\d\d)[-.](\d\d) " + _HMS), _month_day),
     (re.compile(rb"^(\d\d)(\d\d)(\d\d) (\d\d)(\d\d)(\d\d) "), _hdfs),
-    (re.compile(rb'(?:^|(?<=[\[( "=:]))([12]\d{9}(?:\d{3}|\d{6}|\d{9})?)(?:\.(\d{1,9}))?(?![\d.])'), _epoch),
+    (re.compile(rb'(?:^|(?<=[\[( "=:]))([12]\d{9}(?:\d{3}|\d{6}|\d{9})?)(?:\.(\d{1,9}))?(?![\w.])'), _epoch),
 )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ class Logs:
     def sources(self, policy: Policy) -> Sources:
         """The sources of the policy that judges a call; opened once per policy."""
         with self._lock:
-            if self._sources is None or self._sources[0] != policy.digest:
+            if self._sources is None or self._sources[0] != policy.digest or self._sources[1].stale:
                 self._sources = policy.digest, open_sources(policy, self.broker)
             return self._sources[1]
 

@@ -47,6 +47,16 @@ class Span:
         return (self.since is None or value >= self.since) and (self.until is None or value <= self.until)
 
 
+def available(source: Source, budget: Budget) -> list[Part]:
+    """The parts of a source. Raises Failed when there is none, or none can be read: never a silent nothing."""
+    parts = source.parts(budget)
+    if not parts:
+        raise Failed("this source has no file or stream at the moment", hint="list_sources shows what there is")
+    if all(part.problem for part in parts):
+        raise Failed(f"nothing of this source can be read: {parts[-1].name} {parts[-1].problem}")
+    return parts
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A block of one part, all of whose lines lie in the window."""
