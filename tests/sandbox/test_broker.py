@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ PROGRAMS = {
     "absent": Program(Path("/nowhere/absent")),
     "python": Program(Path(sys.executable).resolve(), read=(Path(sys.base_prefix),)),
     "online": Program(Path(sys.executable).resolve(), read=(Path(sys.base_prefix),), network=True),
+    "agent": Program(Path(sys.executable).resolve(), read=(Path(sys.base_prefix),), unix_sockets=True),
     "one-port": Program(Path(sys.executable).resolve(), read=(Path(sys.base_prefix),), network=True, ports=(6443,)),
 }
 
@@ -149,6 +151,21 @@ def test_a_network_of_one_port(broker: BrokerClient) -> None:
         b"EPERM",
         b"EACCES",
     ]
+
+
+def test_path_sockets_where_the_program_says_so(broker: BrokerClient, place: Path) -> None:
+    program = """if 1:
+        import errno, socket, sys
+        def attempt(f):
+            try: return f() or "ok"
+            except OSError as e: return errno.errorcode[e.errno]
+        print(attempt(lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[1])), attempt(lambda: socket.socket() and "ok"))
+    """
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(place / "socket"))
+        listening.listen()
+        run = [broker.run(name, ["-I", "-c", program, str(place / "socket")]) for name in ("agent", "python")]
+    assert [done.stdout.split() for done in run] == [[b"ok", b"EPERM"], [b"EPERM", b"EPERM"]]
 
 
 def test_limits_and_capabilities(broker: BrokerClient) -> None:

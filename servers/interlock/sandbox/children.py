@@ -183,8 +183,12 @@ def walls(program: Program) -> Walls:
     rules += [(path, READ | EXECUTE) for path in (program.executable, *loaders(), *program.execute)]
     rules += [(Path("/dev/null"), READ | WRITE_FILE), (Path("/proc/self"), READ)]
     connect = None if program.network and not program.ports else program.ports if program.network else ()
-    unix_sockets = program.unix_sockets or not program.network
-    filter_ = seccomp.build(network=program.network, unix_sockets=unix_sockets) if seccomp.supported() else b""
+    if program.unix_sockets:
+        rules.append((Path("/"), landlock.RESOLVE_UNIX))  # kernels that ask for it: which ones, the files' modes say
+    filter_ = b""
+    if seccomp.supported():
+        unix_sockets = program.unix_sockets or not program.network  # pairs are harmless where nothing can be connected
+        filter_ = seccomp.build(network=program.network, unix_sockets=unix_sockets, connect=program.unix_sockets)
     return Walls(landlock.abi(), tuple(rules), connect, filter_, program.capabilities)
 
 

@@ -53,6 +53,7 @@ def build(
     *,
     network: bool = False,
     unix_sockets: bool = True,
+    connect: bool = False,
     execute: bool = True,
     also: Iterable[str] = (),
     machine: str = "",
@@ -60,7 +61,7 @@ def build(
     """The filter as bytes (struct sock_filter[]), as seccomp(2) and `bwrap --seccomp` take it.
 
     `network`: internet sockets may be made and connected (never raw, packet or MPTCP ones).
-    `unix_sockets`: unix sockets may be made; without `network` none can be connected, only pairs are of use.
+    `unix_sockets`: unix sockets may be made; `connect`: and connected to a path (`network` allows it too).
     `execute`: other programs may be started. `also`: names of further calls to refuse.
     Raises KeyError for a machine that this module does not know.
     """
@@ -75,7 +76,7 @@ def build(
     refused = [*NEVER.split(), *also]
     if not execute:
         refused += ["execve", "execveat"]
-    if not network:
+    if not network and not connect:
         refused.append("connect")
     for name in refused:
         if name in numbers:
