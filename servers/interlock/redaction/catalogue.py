@@ -33,6 +33,11 @@ class TokenRule:
         return [(self.anchor, 0)] if self.anchor else beginnings(self.shape)
 
     @property
+    def near(self) -> bool:
+        """Whether it is looked for only near words that announce a secret: its shape alone costs too much, or says too little."""
+        return self.kind in _NEAR
+
+    @property
     def needs_boundary(self) -> bool:
         """Whether it counts only at a word's start: its prefix is too short to be no accident inside a word."""
         prefix = re.match(r"(?:[\w-]|\\.)*", self.shape)
@@ -40,6 +45,7 @@ class TokenRule:
         return not (len(literal) >= 4 and re.search(r"[-_.]", literal))
 
 
+_NEAR: Final = frozenset(("mailgun-key", "discord-token", "ngrok-key", "firecrawl-key"))
 R = TokenRule
 RULES: Final[Sequence[TokenRule]] = (
     # Cloud providers
@@ -295,6 +301,29 @@ RULES: Final[Sequence[TokenRule]] = (
     R("jwt", r"ey[IJ][A-Za-z0-9_-]{12,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){0,3}", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.<w43>", "eyJ.x", "rfc-editor.org/rfc/rfc7519"),
 )
 # fmt: on
+
+
+def literal_beginnings(shape: str, most: int = 6) -> list[str]:
+    """The literal texts of four to `most` characters that this shape can begin with; none where it begins with a class."""
+    from re import _parser  # type: ignore[attr-defined]
+
+    texts = [""]
+    for node in _flat(list(_parser.parse(shape))):
+        name, value = str(node[0]), node[1]
+        if name == "LITERAL":
+            letters = [chr(value)]
+        elif name == "IN" and all(str(one[0]) == "LITERAL" for one in value) and len(value) <= 8:
+            letters = [chr(one[1]) for one in value]
+        else:
+            break
+        texts = [text + letter for text in texts for letter in letters]
+        if len(texts[0]) >= most or len(texts) > 40:
+            break
+    return [text for text in texts if len(text) >= 4]
+
+
+def _flat(nodes: list[Any]) -> list[Any]:
+    return _flat([*nodes[0][1][3], *nodes[1:]]) if nodes and str(nodes[0][0]) == "SUBPATTERN" else nodes
 
 
 def beginnings(shape: str) -> list[tuple[str, int]]:

@@ -110,23 +110,31 @@ def _word_before(head: bytes) -> bytes:
     return match.group(1).lower() if match else b""
 
 
+# Commands that print a secret: those that name one, and those that need not.
+PRINTED_NEAR: Final = (
+    r"get[ \t]{1,3}secrets?[ \t/]"
+    r"|pass[ \t]{1,3}show|keyvault[ \t]{1,3}secret[ \t]{1,3}show|secrets[ \t]{1,3}versions[ \t]{1,3}access"
+    r"|\b(?:cat|head|less|base64)[ \t]{1,3}[\w/.-]{0,40}(?:secret|token|passw)"
+    r"|\b(?:echo|printenv|print)[ \t]{1,3}[\"']?\$?\{?\w{0,40}(?:passw|secret|token|_key|apikey|pwd)"
+    r"|create[ \t]{1,3}token[ \t]|\b(?:gh|glab|heroku|supabase|firebase|railway|vercel)[ \t]{1,2}auth[ \t:]{1,3}token\b"
+    r"|print-(?:access|identity|refresh)-token|get-access-token|kubeadm[ \t]{1,3}token|vault[ \t]{1,3}print[ \t]{1,3}token"
+    r"|secretsmanager[ \t]{1,3}get-secret-value|get-login-password|--show-token"
+)
 PRINTED: Final = (
-    r"(?:get[ \t]{1,3}secrets?[ \t/][^\n]{0,200}(?:jsonpath|go-template|custom-columns|\.data)"
-    r"|vault[ \t]{1,3}(?:kv[ \t]{1,3}get|read|token|print)[^\n]{0,80}(?:-field|token)"
-    r"|secretsmanager[ \t]{1,3}get-secret-value[^\n]{0,200}text|ssm[ \t]{1,3}get-parameter[^\n]{0,200}text"
-    r"|\bop[ \t]{1,3}read|pass[ \t]{1,3}show|secrets[ \t]{1,3}versions[ \t]{1,3}access|keyvault[ \t]{1,3}secret[ \t]{1,3}show[^\n]{0,200}tsv"
-    r"|(?:cat|head|less|base64)[ \t]{1,3}[^\n]{0,60}(?:/run/secrets|/var/run/secrets|/etc/secrets?|secret|token|passw)"
-    r"|(?:echo|printenv|print)[ \t]{1,3}[\"']?\$?\{?\w{0,40}(?:passw|secret|token|_key|apikey|pwd)"
-    r"|create[ \t]{1,3}token[ \t]|auth[ \t:]{1,3}token\b|print-(?:access|identity|refresh)-token|get-login-password|get-access-token[^\n]{0,100}tsv"
-    r"|whoami[ \t]{1,3}(?:-t|--show-token)|kubeadm[ \t]{1,3}token[ \t]{1,3}(?:create|generate)|openssl[ \t]{1,3}rand|pwgen|uuidgen[^\n]{0,20}token)"
-    r"[^\n]{0,160}\n[^\s]"
+    r"\bvault[ \t]{1,3}(?:kv[ \t]{1,3}get|read)[ \t][^\n]{0,40}-field|\bssm[ \t]{1,3}get-parameter"
+    r"|\bop[ \t]{1,3}read[ \t]|\bwhoami[ \t]{1,3}-t\b|\bopenssl[ \t]{1,3}rand[ \t]|\bpwgen[ \t]"
 )
 
 
 def printed(page: Page, end: int) -> None:
     """A line that is one word, under a command that prints a secret."""
     data = page.data
-    start = end - 1
+    if end <= page.printed:
+        return
+    start = data.find(b"\n", end, end + 400) + 1
+    if not start or data[start : start + 1] in (b"", b" ", b"\t", b"\r", b"\n"):
+        return
+    page.printed = start
     stop = data.find(b"\n", start, start + 4096)
     value = data[start : stop if stop >= 0 else min(len(data), start + 4096)].rstrip(b"\r%")
     if b" " in value or len(value) < 6 or is_reference(value) or value.startswith((b"-", b"/", b"$", b"#", b"Error")):

@@ -24,19 +24,25 @@ _CONTINUED: Final = re.compile(rb"(?:\r?\n|\\n)[ \t]{0,40}[\"']?(?=[A-Za-z0-9+/]
 _BASE64: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"+/_-" else 32 for c in range(256))
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t\r\n"
 
-# Five groups that decode to printable ASCII, aligned: so seldom by chance that each hit is worth decoding.
-QUARTETS: Final = r"(?:[I-Za-f][A-Za-z0-9+/_-][A-Za-z0-9+/_-][A-Za-z0-9+/_-]){5}"
+# Words whose base64, at any of the three alignments, makes a run worth decoding; tokens add their beginnings.
+_MARKS: Final = ("password", "passwd", "secret", "token", "api_key", "apiKey", "api-key", "apikey", "_key=", "Key=", "KEY=", "Key\":", "_key\":", "auth\":", "://", "PRIVATE", "credential", "PWD=", "pwd=", "Authorization", "Bearer ", "PASS=", "pass=", "pass\":", "\"pass", "dsn")  # fmt: skip
 
 
-def _quartet() -> str:
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    second = "".join(c for n, c in enumerate(alphabet) if n % 16 in (2, 3, 4, 5, 6, 7))
-    third = "".join(c for n, c in enumerate(alphabet) if n % 4 in (0, 1))
-    return f"[I-Za-f][{second}][{third}][A-Za-z0-9+/]"
+def encoded_marks(beginnings: list[str]) -> list[str]:
+    """What base64 turns each mark into, wherever in the text it stands: the characters that do not depend on neighbours."""
+    words = {form for mark in _MARKS for form in (mark, mark.upper(), mark.capitalize(), mark.title())} | set(beginnings)
+    marks: set[str] = set()
+    for word in words:
+        data = word.encode()
+        for shift in range(3):
+            text = base64.b64encode(b"\0" * shift + data).decode().rstrip("=")
+            whole = (shift + len(data)) * 8 // 6  # characters that the last byte does not share with what follows
+            piece = text[-(-shift * 8 // 6) : whole]
+            if len(piece) >= 4:
+                marks.add(piece[:10])
+    return sorted(marks)
 
 
-ANCHOR: Final = f"(?:{_quartet()}){{5}}"
-_ANCHOR_WIDTH: Final = 20
 PERCENT: Final = r"(?:%22|%27)?(?:%20)?(?:%3A|%3D)(?:%20)?(?:%22|%27)?[^\s&%]{3}"
 
 
@@ -45,7 +51,7 @@ def encoded(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> 
     data = page.data
     if end <= page.decoded or page.depth >= DEPTH:
         return
-    first = end - _ANCHOR_WIDTH
+    first = max(0, end - 4)
     start = first
     for reach in (64, 512, 4096, _LONGEST):
         low = max(page.decoded, first - reach, 0)
@@ -53,7 +59,6 @@ def encoded(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> 
         start = low + gap + 1
         if gap >= 0 or low == max(page.decoded, 0):
             break
-    start += (first - start) % 4
     pieces: list[tuple[int, int]] = []
     at = start
     total = 0
@@ -70,14 +75,9 @@ def encoded(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> 
     page.decoded = pieces[-1][1] if pieces else end
     if not pieces:
         return
-    run = b"".join(data[low:high] for low, high in pieces).rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
-    run = run[: len(run) - (len(run) % 4 == 1)]
-    try:
-        text = base64.b64decode(run + b"=" * (-len(run) % 4))
-    except binascii.Error:
-        return
-    sample = text[:400]
-    if len(sample.translate(None, _PRINTABLE)) > 0.1 * len(sample):
+    run = b"".join(data[low:high] for low, high in pieces).rstrip(b"=").translate(_STANDARD)
+    text = _decoded(run)
+    if text is None:
         return
     found = find(text, page.depth + 1)
     if found:
@@ -85,6 +85,21 @@ def encoded(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> 
         page.add(pieces[0][0], pieces[-1][1], kind)
 
 
+def _decoded(run: bytes) -> bytes | None:
+    """The printable text that a run holds, wherever in it its groups of four begin."""
+    for shift in range(4):
+        aligned = run[shift : shift + (len(run) - shift) // 4 * 4 + (len(run) - shift) % 4]
+        if len(aligned) % 4 == 1:
+            aligned = aligned[:-1]
+        if len(aligned) < 12:
+            return None
+        sample = base64.b64decode(aligned[:200] + b"=" * (-len(aligned[:200]) % 4))
+        if len(sample.translate(None, _PRINTABLE)) <= 0.1 * len(sample):
+            return base64.b64decode(aligned + b"=" * (-len(aligned) % 4))
+    return None
+
+
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _PERCENT_RUN: Final = re.compile(rb"[A-Za-z0-9%._~+*/:,!$()@;=-]+")
 _PERCENT_BYTES: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"%._~+*/:,!$()@;=-" else 32 for c in range(256))
 

@@ -130,10 +130,10 @@ class Rules:
     def __init__(self, settings: RedactionSettings, cache: Path | None) -> None:
         from . import blocks, commands, decoding, keyed, places, shapes
         from .anchors import ANCHORS
-        from .catalogue import RULES
+        from .catalogue import RULES, literal_beginnings
 
         self._token_rules = [rule for rule in RULES if rule.kind not in settings.off]
-        self._families: dict[str, Callable[[Page, int], None]] = {
+        families: dict[str, Callable[[Page, int], None]] = {
             "keyed": keyed.keyed,
             "next": keyed.next_line,
             "argument": keyed.argument,
@@ -155,20 +155,24 @@ class Rules:
             "command": commands.command,
             **{f"shape:{n}": partial(shapes.shape, number=n) for n in range(len(shapes.SHAPES))},
         }
+        encoded = -1 - len(ANCHORS)
         digest = hashlib.sha256(
             "\n".join([*(a.pattern for a in ANCHORS), *(r.shape for r in self._token_rules)]).encode()
         ).hexdigest()
 
         def patterns() -> list[Pattern]:
-            made = [Pattern(a.pattern, a.caseless, -1 - n, 0) for n, a in enumerate(ANCHORS)]
+            made = [Pattern(a.pattern, a.caseless, -1 - n, 0, a.near) for n, a in enumerate(ANCHORS)]
+            starts = [text for rule in self._token_rules for one, _ in rule.begins() for text in literal_beginnings(one)]
+            marks = decoding.encoded_marks(starts)
+            made += [Pattern(re.escape(mark), False, encoded, 0) for mark in marks]
             for number, rule in enumerate(self._token_rules):
-                made += [Pattern(text, False, number, width) for text, width in rule.begins()]
+                made += [Pattern(text, False, number, width, rule.near) for text, width in rule.begins()]
             return made
 
         self.engine: Engine
         self.engine, listed = open_engine(patterns, digest, cache)
         self._means = [(one.rule, one.width) for one in listed]
-        self._by_anchor = [self._families[anchor.family] for anchor in ANCHORS]
+        self._by_anchor = [families[anchor.family] for anchor in ANCHORS] + [families["encoded"]]
         self._settings = settings
         self._extras = _compile_extra(settings)
         self._shapes: dict[int, tuple[re.Pattern[bytes], bool]] = {}
