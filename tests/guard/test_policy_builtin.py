@@ -186,6 +186,23 @@ def test_a_policys_own_list(place: Place) -> None:
     assert protection("/w/secrets/intro.md", policy)
 
 
+def test_a_policys_own_list_knows_the_home_folder_and_links(place: Place) -> None:
+    (place.folder / "link").symlink_to("work")
+    policy = place.load(
+        "version: 1\nextends: development\nfiles:\n  roots: [{path: ~/work}]\n"
+        "  protected: ['~/work/Customers/**', '~/link/more']\n"
+    )
+    for path in ("customers/a", "Customers", "more"):
+        assert protection(f"{place.work}/{path}", policy), path
+    assert protection(f"{place.folder}/Customers/a", policy) is None
+
+
+@pytest.mark.parametrize("glob", ["customers/**", "*.secret", "${HOME}/x", "/srv/[a"])
+def test_a_protection_that_would_never_match_is_an_error(place: Place, glob: str) -> None:
+    text = f"version: 1\nextends: development\nfiles:\n  roots: [{{path: ~/work}}]\n  protected: ['{glob}']\n"
+    assert any("`protected`" in problem.message for problem in place.problems(text))
+
+
 def test_an_exception_is_no_exception_for_what_the_policy_itself_protects(place: Place) -> None:
     policy = place.load(
         "version: 1\nextends: development\nfiles:\n  roots: [{path: ~/work}]\n"

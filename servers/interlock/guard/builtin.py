@@ -17,6 +17,7 @@ from interlock.globs import Matcher, compile_globs
 
 from .errors import Code
 from .model import Effect, Flag, Layer, Rule, Verb
+from .policy_types import path_pattern
 
 if TYPE_CHECKING:
     from .policy import Policy
@@ -177,7 +178,7 @@ def _whole(policy: Policy) -> tuple[Matcher, Matcher]:
 
 
 def _fold_glob(pattern: str) -> str:
-    return unicodedata.normalize("NFKC", pattern).casefold()
+    return unicodedata.normalize("NFKC", path_pattern(pattern)).casefold()
 
 
 def _covers(matcher: Matcher, parts: tuple[str, ...]) -> str | None:

@@ -38,7 +38,7 @@ from .policy_places import exposed, home_in_force, inside_bounds, own_paths
 from .policy_problems import PolicyError, Problem, at, nearest
 from .policy_rules import RuleReader, unknown_overrides
 from .policy_source import Source
-from .policy_types import seconds, size
+from .policy_types import path_pattern, seconds, size
 from .policy_warnings import never
 
 __all__ = [
@@ -110,6 +110,7 @@ def load_file(
     models: dict[str, type[BaseModel]] = {**PARTS, **SECTIONS, **_redaction(merged)}
     for name in models.keys() & keys(merged).keys():
         values[name] = _validated(models[name], keys(merged)[name], problems)
+    problems += _unclear_protections(merged)
     reader = RuleReader(VERBS)
     by_file = [(file, reader.read(_rules_of(file), file.name, _layer(file))) for file in chain]
     problems += reader.problems
@@ -195,6 +196,20 @@ def _validated(model: type[BaseModel], node: Node, problems: list[Problem]) -> A
 
         problems += shape_problems(model, node, error)
         return None
+
+
+def _unclear_protections(merged: Node) -> list[Problem]:
+    """Protections that would never match a real path, such as `customers/**`."""
+    files = keys(keys(merged).get("files", Node({}, 0, 0)))
+    problems = []
+    for key in ("protected", "unprotected"):
+        listed = files.get(key, Node([], 0, 0)).value
+        for item in listed if isinstance(listed, list) else ():
+            try:
+                path_pattern(item.value)
+            except ValueError as error:
+                problems.append(at(item, f"`{key}`: {error}"))
+    return problems
 
 
 def _rules_of(file: PolicyFile) -> Node:

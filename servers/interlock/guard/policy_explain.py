@@ -137,6 +137,8 @@ def permitting(policy: Policy, actions: Sequence[Action], effect: Effect = Effec
         lines += [f"  {id}: {_flow(made)}" for id, made in zip(_ids(rules.values()), rules.values(), strict=True)]
     if not lines:
         return []
+    if all(line.startswith("#") for line in lines):
+        return [f"To permit it: {line.removeprefix('# ')}" for line in dict.fromkeys(lines)]
     head = "To permit it" if effect is Effect.DENY else "To let it run without asking"
     head += f", a person adds to {policy.path}"
     if any(line.startswith(("files:", "git:", "kubectl:", "logs:")) for line in lines):
