@@ -159,7 +159,8 @@ def test_path_sockets_where_the_program_says_so(broker: BrokerClient, place: Pat
         def attempt(f):
             try: return f() or "ok"
             except OSError as e: return errno.errorcode[e.errno]
-        print(attempt(lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[1])), attempt(lambda: socket.socket() and "ok"))
+        path = socket.socket(socket.AF_UNIX)
+        print(attempt(lambda: path.connect(sys.argv[1])), attempt(lambda: socket.socket() and "ok"))
     """
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(place / "socket"))

@@ -209,10 +209,10 @@ def load_image(built: image.Image) -> str:
             )
             if "error" in str(told).lower():
                 raise Broken("Docker did not take the image", hint="see the daemon's own log")
-        for old in client.images.list(name=REPOSITORY):
-            if name not in old.tags:
-                with contextlib.suppress(Exception):  # still in use
-                    client.images.remove(old.id)
+        others = [old for old in client.images.list(name=REPOSITORY) if name not in old.tags]
+        for old in sorted(others, key=lambda each: str(each.attrs.get("Created")))[:-1]:  # servers may have the last
+            with contextlib.suppress(Exception):  # still in use
+                client.images.remove(old.id)
         return name
     except Broken:
         raise

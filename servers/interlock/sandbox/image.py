@@ -67,7 +67,7 @@ def load(place: Path) -> Image:
 
 
 def build(place: Path, also: Iterable[str] = ()) -> Image:
-    """Build the tree at `place` (made if absent) and make it current; an older one is removed.
+    """Build the tree at `place` (made if absent) and make it current; all but the one before are removed.
 
     `also`: names of further tools, which must exist. Raises Broken.
     """
@@ -95,9 +95,9 @@ def build(place: Path, also: Iterable[str] = ()) -> Image:
         ) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    for other in place.iterdir():  # a running sandbox keeps what it has mounted until it ends
-        if other.name not in (digest, "current"):
-            shutil.rmtree(other, ignore_errors=True)
+    others = [path for path in place.iterdir() if path.is_dir() and path.name not in (digest, "current")]
+    for other in sorted(others, key=lambda path: path.stat().st_mtime)[:-1]:  # servers that run may have the last one
+        shutil.rmtree(other, ignore_errors=True)
     return load(place)
 
 
@@ -109,7 +109,7 @@ def archive(image: Image) -> bytes:
             info = tar.gettarinfo(path, arcname=str(path.relative_to(image.root)))
             info.uid = info.gid = 0
             info.uname = info.gname = ""
-            info.mtime = int(path.lstat().st_mtime) if info.isfile() else 0
+            info.mtime = int(path.lstat().st_mtime) if info.size else 0  # Python matches its compiled modules by it
             if info.isfile():
                 with path.open("rb") as content:
                     tar.addfile(info, content)
