@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from interlock.globs import Matcher, compile_globs
@@ -116,6 +115,7 @@ def protection(path: str, policy: Policy, *, change: bool = True) -> str | None:
     return found or _covers(whole[0], parts)
 
 
+@lru_cache(8192)
 def known_secret(path: str) -> bool:
     """Whether a file of this name is read whole only, and without its values."""
     parts = folded(path)
@@ -125,8 +125,13 @@ def known_secret(path: str) -> bool:
 
 def owned(path: str, policy: Policy, *, tree: bool = False) -> bool:
     """Whether a real path is Interlock's own or lies below it. `tree`: also when something of ours lies below *it*."""
-    mine = PurePosixPath(path)
-    return any(mine.is_relative_to(own) or (tree and own.is_relative_to(mine)) for own in policy.own)
+    mine = f"{path.rstrip('/')}/"
+    return any(mine.startswith(own) or (tree and own.startswith(mine)) for own in _own(policy))
+
+
+@lru_cache(8)
+def _own(policy: Policy) -> tuple[str, ...]:
+    return tuple(f"{str(own).rstrip('/')}/" for own in policy.own)
 
 
 @lru_cache(8192)
