@@ -11,7 +11,6 @@ import contextlib
 import os
 import site
 import sys
-import sysconfig
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +131,7 @@ _LANDLOCK_PARTS = (
 def interpreter_paths() -> list[Path]:
     """What a running Python reads when it imports lazily: its library directories, the packages, this package,
     and the system's files that libraries look at. Never the working directory or the whole of a prefix."""
-    places: list[str] = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    places: list[str] = [str(Path(os.__file__).parent)]
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     for prefix in prefixes:
         places += [
