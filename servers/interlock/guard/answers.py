@@ -71,7 +71,10 @@ def refusal(problem: Refused | Failed | Broken, code: str, call_id: str, detecto
 
 
 def recorded(arguments: Mapping[str, Any], detector: Detector, limit: int = 400) -> dict[str, Any]:
-    """Arguments as a record holds them: redacted, then long texts cut and said so."""
+    """Arguments as a record holds them: long texts redacted, then cut and said so. Records redact the rest."""
+    short = {key: _shorten(value, limit) for key, value in arguments.items()}
+    if short == dict(arguments):
+        return short
     _, data = _redact_data(arguments, detector)
     return {key: _shorten(value, limit) for key, value in data.items()}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from interlock.untrusted import one_line
 
@@ -48,8 +49,9 @@ def ask(
         approvals.void(resumed.id, "what it would do has changed since it was asked")  # and is asked anew
     pending = approvals.match(mark, call.principal)
     if pending is None:
-        shown = answers.recorded(call.raw, detector)
-        pending = approvals.open(call, mark, decision, detector.redact(preview()).text, look, shown, settings)
+        shown, _ = detector.redact_value(answers.recorded(call.raw, detector))
+        said = replace(call, reason=detector.redact(call.reason).text)
+        pending = approvals.open(said, mark, decision, detector.redact(preview()).text, look, shown, settings)
     opened(pending)
     begun = time.monotonic()
     while pending.status == "pending" and (left := settings.wait - (time.monotonic() - begun)) > 0:

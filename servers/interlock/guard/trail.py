@@ -47,7 +47,7 @@ class Trail:
             **_principal(self.principal, self.server, self.tool),
             "actions": [_action(action) for action in self.actions[:ACTIONS_RECORDED]],
             "arguments": answers.recorded(arguments, detector),
-            "reason": detector.redact(one_line(self.reason, 300)).text if self.reason else "",
+            "reason": _said(self.reason, detector),
             "decision": None
             if decision is None
             else {
@@ -63,6 +63,11 @@ class Trail:
             "undo_class": decision.undo.name.lower() if decision is not None and self.change else None,
             "duration_ms": round((time.monotonic() - self.started) * 1000, 2),
         }
+
+
+def _said(reason: str, detector: Detector) -> str:
+    """The agent's reason, on one line; a long one is redacted before it is cut."""
+    return one_line(detector.redact(reason).text if len(reason) > 300 else reason, 300)
 
 
 def settled_fields(change: Change, outcome: Outcome) -> dict[str, Any]:

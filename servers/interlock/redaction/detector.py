@@ -7,17 +7,17 @@ import hashlib
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from interlock.guard.model import Redacted
 
-from .engine import BLOCK, Engine, Pattern, open_engine
-from .page import Page
 from .containers import container_spans, keys_only, known_container
+from .engine import BLOCK, Engine, Pattern, open_engine
 from .keyed import BARE, LONGEST
+from .page import Page
 from .placeholders import OPEN, PLACEHOLDER, Numbers, is_random
 from .settings import RedactionSettings
 from .spans import Found, PutBack, Span, merge
@@ -53,6 +53,8 @@ class Detector:
         from .objects import redact_object
 
         numbers = Numbers(self._key, target)
+        if self._nothing_in(value):
+            return redact_object(value, Redacted, numbers)
         return redact_object(value, lambda text: self._redact(text, "", numbers), numbers)
 
     def spans(self, text: str, target: str = "") -> list[Span]:
@@ -107,6 +109,15 @@ class Detector:
         """A secret file's key names, one a line; nothing of any value."""
         return keys_only(text, kind)
 
+    def _nothing_in(self, value: Any) -> bool:
+        """Whether no pattern is anywhere in the texts of a value, seen in one pass: the usual case for records."""
+        rules = self._rules or self._load()
+        try:
+            data = "\n".join(_texts(value)).encode("utf-8", "surrogatepass")
+        except RecursionError:
+            return False
+        return len(data) <= BLOCK and rules.untouched(data)
+
     def _redact(self, text: str, target: str, numbers: Numbers) -> Redacted:
         data = text.encode("utf-8", "surrogatepass")
         rules = self._rules or self._load()
@@ -122,6 +133,20 @@ class Detector:
             if self._rules is None:
                 self._rules = Rules(self._settings, self._cache)
             return self._rules
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text of a JSON-like value, names of fields included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if isinstance(key, str):
+                yield key
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
 
 
 class Rules:
@@ -162,7 +187,9 @@ class Rules:
 
         def patterns() -> list[Pattern]:
             made = [Pattern(a.pattern, a.caseless, -1 - n, 0, a.near) for n, a in enumerate(ANCHORS)]
-            starts = [text for rule in self._token_rules for one, _ in rule.begins() for text in literal_beginnings(one)]
+            starts = [
+                text for rule in self._token_rules for one, _ in rule.begins() for text in literal_beginnings(one)
+            ]
             marks = decoding.encoded_marks(starts)
             made += [Pattern(re.escape(mark), False, encoded, 0) for mark in marks]
             for number, rule in enumerate(self._token_rules):
@@ -176,6 +203,10 @@ class Rules:
         self._settings = settings
         self._extras = _compile_extra(settings)
         self._shapes: dict[int, tuple[re.Pattern[bytes], bool]] = {}
+
+    def untouched(self, data: bytes) -> bool:
+        """Whether no pattern hits at all: then `find` finds nothing, in the whole or in any part of it."""
+        return not self._extras and not any(True for _ in self.engine.hits(data, 0, len(data)))
 
     def find(self, data: bytes, depth: int = 0, target: str = "") -> list[Found]:
         """Every secret, merged and in order."""
