@@ -14,7 +14,7 @@ _CONTINUES: Final = re.compile(
     r"\s|Traceback \(most recent call last\)|Caused by: |\.\.\. \d+ (?:more|common frames)|goroutine \d+ \[|Suppressed: "
     r"|During handling of the above|The above exception was|stack backtrace:|note: run with|exit status \d+|created by "
 )
-_RAISED: Final = re.compile(r"(?:[A-Za-z_][\w.$]*(?:Error|Exception|Warning|Exit|Interrupt|Failure|Panic)\b|panic: |thread '[^']*' panicked|fatal error: )")
+_RAISED: Final = re.compile(r"(?:(?<![\w.$])[A-Za-z_][\w.$]*(?:Error|Exception|Warning|Exit|Interrupt|Failure|Panic)\b|panic: |thread '[^']*' panicked|fatal error: )")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +60,4 @@ def continues(line: str) -> bool:
 
 def raises(line: str) -> bool:
     """Does this line name an exception or a panic?"""
-    return _RAISED.search(line) is not None
+    return _RAISED.search(line[:2_000]) is not None

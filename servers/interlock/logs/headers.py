@@ -59,7 +59,7 @@ _PIPE: Final = re.compile(r"[^|\s]{0,60}\|")
 _BOX: Final = re.compile(r"\[(?:[^\[\]]|\[[^\[\]]{0,80}\]){0,300}\](?: - | ?: | *)")
 _LOGGER: Final = re.compile(
     r"(?P<name>[A-Za-z_][\w$-]*(?:[.$/][\w$<>-]+)+|[A-Z][a-z0-9]+[A-Z]\w*)(?:@[0-9a-f]+)?(?:\.(?:java|py|go|cc|cpp|rs):\d+)?"
-    r"(?:(?:\(\d+\))?:(?::)?[ ]+|[ ]+-[ ]+|[ ]+(?=\[))"
+    r"(?:(?:\(\d+\))?:(?::)?[ ]+|[ ]+:[ ]+|[ ]+-[ ]+|[ ]+(?=\[))"
 )
 _RAISED: Final = re.compile(r"(?:Error|Exception|Warning|Failure|Exit|Interrupt)$")
 _COLUMN: Final = re.compile(r"([A-Za-z][\w.-]{0,30})(?:[ ]{2,}|\t)")

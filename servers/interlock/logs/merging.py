@@ -14,6 +14,7 @@ from typing import Final
 _TOKEN: Final = re.compile(r"<\*>|[^\s=,:;()\[\]{}\"'|<>]+|\s+|.", re.DOTALL)
 _WORD: Final = re.compile(r"[A-Za-z]")
 _IDENTIFIER: Final = re.compile(r"[_.$/@\\*]|[a-z][A-Z]|\d|^[A-Z0-9_-]{4,}$|-.*-")
+_DEED: Final = re.compile(r"^[a-z]+(?:ed|ing)$")  # `started`, `closing`: what happened, not to whom
 # Words behind which a value stands.
 _SLOT_WORDS: Final = frozenset(
     "user username uid account login for from to by host hostname node client server file path name id key type class package program"
@@ -76,16 +77,16 @@ def _variable(frame: tuple[str, ...], at: int, words: list[str]) -> bool:
     if not constants:
         return False
     words = [word for word in words if word != "<*>"]
-    has_slot = len(words) < len(set(words) | {"<*>"}) and False
     before = _before(frame, at)
     if before in _NAMES and len(words) >= 1:
         return True
     if len(words) >= MANY and len(constants) >= 2:
         return True
+    deeds = sum(1 for word in words if _DEED.search(word))
     identifiers = sum(1 for word in words if _IDENTIFIER.search(word))
     assigned = at > 0 and frame[at - 1] in "=" and frame[at - 1] != ""
     if len(words) >= SOME and (identifiers * 3 >= len(words) * 2 or assigned or before in _SLOT_WORDS):
-        return len(constants) >= 2 or assigned or has_slot
+        return (len(constants) >= 2 or assigned) and deeds * 2 < len(words)
     return False
 
 

@@ -32,6 +32,7 @@ _PATH: Final = re.compile(rb"/(?<![\w.<>)/:$]/)[\w.@%+~:$#=*-]+/[\w./@%+~:$#=*?&
 MAX_KEYS: Final = 60_000  # per cache; a full cache is forgotten and learnt anew
 MAX_ENTRIES: Final = 40_000  # what does not fit is counted under OTHER
 MAX_LINE: Final = 16_384  # bytes of a line that enter its template
+MAX_EXAMPLE: Final = 2_000  # characters of a line kept as an example
 SAMPLES: Final = 24  # lines kept of an entry, for the values in its slots
 CONTINUATION: Final = "(lines of the event above: stack traces and the like)"
 OTHER: Final = "(other templates, not told apart)"
@@ -49,7 +50,7 @@ class Entry:
     level: str
     service: str
     first: int  # offset of the first line seen
-    example: str  # the first line, redacted, cut at MAX_LINE
+    example: str  # the first line, redacted, cut at MAX_EXAMPLE
     count: int = 0
     blocks: array[int] = field(default_factory=lambda: array("I"))  # block number, count, block number, ...
     samples: list[tuple[int, bytes, bytes]] = field(default_factory=list)  # offset, raw context above, raw line: for `sampled`
@@ -236,7 +237,7 @@ class Miner:
             entry = self._known[identity] = len(self.entries)
             shown = identity[0] if identity[0] in NO_TEMPLATE else masked
             self.entries.append(
-                Entry(identity[0], shown, identity[1], identity[2], offset, text, continuation=identity[0] == CONTINUATION)
+                Entry(identity[0], shown, identity[1], identity[2], offset, text[:MAX_EXAMPLE], continuation=identity[0] == CONTINUATION)
             )
         return entry
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from .dissect import dissect
 
-_NUMBER: Final = re.compile(r"(?<![A-Za-z0-9_.])-?\d+(?:\.\d+)?(?![0-9A-Za-z_.]*[g-zG-Z_.]\d)")
+_NUMBER: Final = re.compile(r"(?<![A-Za-z0-9_.])-?\d+(?:\.\d+)?(?![A-Za-z]{0,4}[\d_]|\.\d)")
 _UNIT: Final = re.compile(r"\s?(ns|us|µs|ms|s|sec|seconds|min|[KMGT]i?B|bytes|%)\b")
 
 
