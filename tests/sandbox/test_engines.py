@@ -168,6 +168,14 @@ def test_only_allowed_programs(settings: Settings) -> None:
             assert refused.value.code == code
 
 
+def test_allowed_by_glob(settings: Settings) -> None:
+    with opened(Settings(("sha*sum", "uni[p-r]"), settings.folder, engine=settings.engine)) as engine:
+        assert engine.tools == {"sha1sum", "sha256sum", "uniq"}
+        assert run(engine, "uniq", data=b"a\na\n").stdout == b"a\n"
+        with pytest.raises(Refused):
+            run(engine, "md5sum")
+
+
 # attempts
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from interlock.globs import compile_globs
 from interlock.guard.errors import Broken, Code, Failed, Refused
 
 from . import kernel
@@ -109,14 +110,15 @@ class Engine:
         self.pid = pid  # of the keeper; 0 where it is the broker's child
         self.settings = settings
         self.name = settings.engine
-        self.tools = there & frozenset(settings.tools)  # allowed and there
+        self._allows = compile_globs(settings.tools).matches
+        self.tools = frozenset(name for name in there if self._allows(name))  # allowed and there
 
     def check(self, steps: Sequence[Step]) -> None:
         """Raises Refused (invalid) for a pipeline that could not run, naming the step and what could."""
         if not steps or len(steps) > STEPS_MAX:
             raise Refused(Code.INVALID, f"a pipeline has 1 to {STEPS_MAX} steps, not {len(steps)}")
         for number, step in enumerate(steps, 1):
-            if step.program not in self.settings.tools:
+            if not self._allows(step.program):
                 allowed = ", ".join(sorted(self.tools))
                 raise Refused(Code.DENIED, f"step {number}: this program is not allowed here", hint=f"use: {allowed}")
             if step.program not in self.tools:

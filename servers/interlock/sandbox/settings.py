@@ -12,7 +12,7 @@ from typing import Any, Literal
 class Settings:
     """How sandboxes are made. Sizes in bytes; they hold for a whole pipeline."""
 
-    tools: tuple[str, ...]  # the programs that a step may name
+    tools: tuple[str, ...]  # the programs that a step may name, by name or glob
     folder: Path  # where `interlock sandbox build` put the image: `image.folder(home)`
     engine: Literal["bubblewrap", "docker"] = "bubblewrap"
     runtime: str = ""  # Docker's: "runsc" (gVisor), "kata"; empty is its default
