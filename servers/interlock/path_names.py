@@ -19,7 +19,7 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://")
 _ENCODED: Final = re.compile(r"%(?:25){0,8}(?:2e|2f|5c|00)", re.IGNORECASE)
 _ESCAPE: Final = re.compile(r"\\x([0-9a-fA-F]{2})|\\([0-7]{3})|\\(.)")
 _PLAIN: Final = {"n": b"\n", "t": b"\t", "r": b"\r", "\\": b"\\", '"': b'"'}
-_QUOTED: Final = re.compile(r'"(?:[^"\\/]|\\[^/])*\\(?:[^"\\/]|\\[^/])*"\Z')
+_QUOTED: Final = re.compile(r'"(?:[^"\\/]|\\[^/])*\\[^/](?:[^"\\/]|\\[^/])*"\Z')
 
 
 def shown(path: str) -> str:
@@ -100,7 +100,7 @@ def _name(part: str) -> str:
         raise Refused(
             Code.INVALID, "the path holds half a character", hint='write odd bytes as in the listing: "a\\xff"'
         ) from None
-    if part[0] == '"' and _QUOTED.match(part):
+    if part[0] == '"' and len(part) <= 4 * MAX_NAME + 2 and _QUOTED.match(part):
         data = _unquoted(part)
         if b"\0" in data or b"/" in data or data in (b"", b".", b".."):
             raise Refused(Code.INVALID, "the quoted name in the path is no name of a file")

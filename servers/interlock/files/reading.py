@@ -150,7 +150,8 @@ def fitted(lines: Sequence[str], budget: int, *, from_end: bool = False) -> tupl
     out: list[str] = []
     used = cuts = 0
     for line in reversed(lines) if from_end else lines:
-        line = visible(line[: longest + 1] if len(line) > longest else line).rstrip("\r")
+        line = line.removesuffix("\r")
+        line = visible(line[: longest + 1] if len(line) > longest else line)
         if len(line) > longest:
             line = line[:longest] + "…"
             cuts += 1

@@ -83,7 +83,7 @@ class _Found:
 
     def add(self, line: str, hit: bool) -> bool:
         """False when the answer is full."""
-        line = visible(line.rstrip("\r"))
+        line = visible(line.removesuffix("\r"))
         if len(line) > _LINE:
             line = f"{line[:_LINE]}…"
         if len(line) + 1 > self.budget or (hit and self.hits >= self.limit):
