@@ -114,7 +114,7 @@ class ControlPlane:
             binaries / "kube-controller-manager",
             f"--kubeconfig={self.kubeconfig_of('controllers')} --bind-address=127.0.0.1 --secure-port={manager_port}"
             f" --cert-dir={self.folder}/certs --service-account-private-key-file={self.folder}/sa.key"
-            f" --leader-elect=false --root-ca-file={self.folder}/certs/apiserver.crt --profiling=false --controllers=*,-nodelifecycle",
+            f" --leader-elect=false --root-ca-file={self.folder}/certs/apiserver.crt --profiling=false",
         )
         self._spawn(
             binaries / "kube-scheduler",
@@ -124,8 +124,9 @@ class ControlPlane:
         self._spawn(
             binaries / "kwok",
             f"--kubeconfig={self.kubeconfig_of('kwok')} --manage-all-nodes=true --node-ip=127.0.0.1"
-            f" --node-port={kubelet_port} --server-address=127.0.0.1:{kubelet_port}"
-            f" --node-lease-duration-seconds=0 --cidr=10.1.0.0/16",
+            f" --node-port={kubelet_port} --server-address=127.0.0.1:{kubelet_port} --config={self._write_stages()}"
+            f" --tls-cert-file={self.folder}/certs/apiserver.crt --tls-private-key-file={self.folder}/certs/apiserver.key"
+            f" --node-lease-duration-seconds=40 --cidr=10.1.0.0/16",
         )
         return self
 
@@ -182,6 +183,17 @@ class ControlPlane:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, preexec_fn=_die_with_parent
             )
         self.processes.append(process)
+
+    def pod_log(self, *lines: str) -> None:
+        """From now on every container of this cluster has logged these lines."""
+        text = "".join(f"2026-01-01T00:00:00.000000000Z stdout F {line}\n" for line in lines)
+        (self.folder / "pod.log").write_text(text)
+
+    def _write_stages(self) -> Path:
+        self.pod_log("started")
+        path = self.folder / "kwok.yaml"
+        path.write_text((MODULE / "kwok.yaml").read_text().replace("LOGS_FILE", f"{self.folder}/pod.log"))
+        return path
 
     def _write_tokens(self) -> None:
         lines = [f'{token},{user},{user},"{groups}"' for user, (token, groups) in TOKENS.items()]
