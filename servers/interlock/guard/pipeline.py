@@ -48,7 +48,7 @@ from .model import (
     Verb,
 )
 from .overview import overview
-from .policy import Policy, Source
+from .policy import Limits, Policy, Source
 from .processes import process_start
 from .records import Records
 from .settling import Settling
@@ -201,7 +201,7 @@ class Pipeline:
             reason = _about(decision.reason, look.actions[0] if look.actions else None)
             raise Refused(decision.code, reason, hint=decision.hint, rule=", ".join(decision.rules[:3]))
         for action in look.actions if trail.change else ():
-            guard.limits.breaker_admit(call.principal, call.server, action.resource, call.policy.limits)
+            guard.limits.breaker_admit(call.principal, call.server, action.resource, _limits(call, action))
             blocked = guard.changes.blocked(action.resource)
             if blocked is not None and blocked.id != look.undoes:
                 raise Refused(
@@ -269,7 +269,7 @@ class Pipeline:
     def reserve(self, call: Call, look: Look) -> None:
         """The last look at the halt, and the change's place within the limits."""
         self.guard.halt.check(call.principal, call.server, change=True)
-        self.guard.limits.reserve_change(call.principal, call, look, call.policy.limits)
+        self.guard.limits.reserve_change(call.principal, call, look, _limits(call, *look.actions))
 
     def run(self, trail: Trail, permit: Permit) -> Result:
         """Touch the world, with the permit. A change that breaks is judged by comparing the world."""
@@ -294,7 +294,9 @@ class Pipeline:
             if permit.slot is not None:
                 guard.changes.finish(call.id, Outcome.DONE, after=result.after)
                 for action in permit.look.actions:
-                    guard.limits.breaker_result(call.principal, call.server, action.resource, False, limits)
+                    guard.limits.breaker_result(
+                        call.principal, call.server, action.resource, False, _limits(call, action)
+                    )
             size = {"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated}
             self._record(trail, "done", result=size, before=result.before, after=result.after)
             guard.limits.output(call.principal, made.chars, limits)
@@ -317,7 +319,12 @@ class Pipeline:
             log.error("call broke", call=trail.id, tool=trail.tool, exc_info=error)
             problem = Broken(f"the guard failed ({type(error).__name__})")
         if trail.permitted:
-            return self._failed(trail, problem)
+            try:
+                return self._failed(trail, problem)
+            except Exception as broken:  # the next start settles it
+                log.error("outcome not noted", call=trail.id, exc_info=broken)
+                problem = Failed(f"{problem.message}; its outcome could not be noted", code=Code.UNKNOWN)
+                return self._say_no(trail, Outcome.UNKNOWN.value, Code.UNKNOWN, problem)
         code = Code.GUARD_FAILURE if isinstance(problem, Broken) else problem.code
         stage = "failed" if isinstance(problem, Failed) else "refused"
         return self._say_no(trail, stage, code, problem)
@@ -339,7 +346,7 @@ class Pipeline:
             guard.changes.finish(trail.id, outcome)
         for action in trail.actions:
             failed = outcome is not Outcome.DONE
-            guard.limits.breaker_result(call.principal, call.server, action.resource, failed, call.policy.limits)
+            guard.limits.breaker_result(call.principal, call.server, action.resource, failed, _limits(call, action))
         if outcome is Outcome.DONE:
             problem = Failed(
                 f"{problem.message}; comparing shows that the change is made",
@@ -451,6 +458,12 @@ def _validate(tool: Tool, raw: Mapping[str, Any]) -> BaseModel:
         what = "is not an argument of this tool" if first["type"] == "extra_forbidden" else first["msg"].lower()
         known = ", ".join(tool.arguments.model_fields)
         raise Refused(Code.INVALID, f"{where}: {what}", hint=f"{tool.name} takes {known}") from None
+
+
+def _limits(call: Call, *actions: Action) -> Limits:
+    """A cluster context with a profile of its own has its limits too."""
+    contexts = (action.attributes.get("context") for action in actions)
+    return call.policy.limits_for(next((c for c in contexts if isinstance(c, str)), None))
 
 
 def _about(reason: str, action: Action | None) -> str:
