@@ -84,7 +84,11 @@ def _folder() -> Path:
     from interlock.admin.home import home_path
     from interlock.sandbox.image import folder
 
-    return folder(home_path())
+    home = home_path()
+    place = folder(home)
+    if place.is_relative_to(home):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # as the servers want it, if none has made it yet
+    return place
 
 
 def _lacking(tools: frozenset[str]) -> list[str]:

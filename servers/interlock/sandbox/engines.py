@@ -259,14 +259,18 @@ class Engine:
         elif stream == STDOUT:
             if not run.began:
                 run.began, data = True, data[1:]
+            if run.closed_out:
+                return  # what a step left running still talks; nobody asked it
+            new = max(0, len(run.out) - len(run.marker))
             run.out += data
-            if run.out.endswith(run.marker + b"\n"):
+            if (at := run.out.find(run.marker, new)) >= 0:
                 run.closed_out = True
-                del run.out[-len(run.marker) - 1 :]
-        else:
+                del run.out[at:]
+        elif not run.codes:
             run.err += data
-            if (at := run.err.rfind(run.marker)) >= 0 and run.err.endswith(b"\n"):
-                run.codes = tuple(int(code) for code in run.err[at + len(run.marker) :].split())
+            at = run.err.find(run.marker)
+            if at >= 0 and (end := run.err.find(b"\n", at + 1)) >= 0:
+                run.codes = tuple(int(code) for code in run.err[at + len(run.marker) : end].split())
                 del run.err[at:]
             elif len(run.err) > 4 * _STDERR_MAX:
                 del run.err[_STDERR_MAX : -len(run.marker) - 200]  # the middle; the end is still to come
