@@ -89,7 +89,6 @@ def _do(w: Workshop, tool: str, arguments: dict[str, object]) -> str:
 
 @pytest.mark.parametrize(("name", "prepare", "tool", "arguments"), CASES, ids=[c[0] for c in CASES])
 def test_what_was_done_is_put_back_byte_for_byte(world: Workshop, name, prepare, tool, arguments):
-    world.extra = "approvals: {wait: 1s}\n"
     prepare(world)
     world.open()
     before = world.state()
@@ -118,7 +117,6 @@ def test_what_was_done_is_put_back_byte_for_byte(world: Workshop, name, prepare,
 
 
 def test_drift_is_asked_and_named(world: Workshop):
-    world.extra = "approvals: {wait: 1s}\n"
     _side(world)
     world.open()
     reply = world.ok("git_merge", ref="side")

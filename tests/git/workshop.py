@@ -71,7 +71,7 @@ class Workshop:
     folder: Path
     section: str = ""
     profile: str = "development"
-    extra: str = ""
+    extra: str = "approvals: {wait: 1s}\n"
     network: bool = False  # start the broker, as a served process does
     repo: Path = field(init=False)
     origin: Path = field(init=False)

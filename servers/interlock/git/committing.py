@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat as stat_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from .contents import private, secret_file, shown_path
 from .effects import git_action, names_of
 from .names import tree_path
 from .outgoing import Limits, check_files, check_message
-from .patches import Changed, changed_files, stored_form
+from .patches import Changed, changed_files, is_ignored, stored_form
 from .planning import (
     EXECUTABLE,
     LINK,
@@ -186,7 +187,7 @@ def _expand(repo: pygit2.Repository, facts: Facts, path: str, live: dict[str, An
                 hint="links are not followed; git_status lists what has changed",
             )
         try:
-            ignored = repo.path_is_ignored(path)
+            ignored = is_ignored(repo, path)
         except pygit2.GitError:
             ignored = False
         if ignored and state.kind != "other":
@@ -208,14 +209,14 @@ def _mode(repo: pygit2.Repository, path: str, mode: int) -> int:
 
 def _no_foreign_filter(repo: pygit2.Repository, path: str, data: bytes) -> None:
     """External filters are programs and never run; what they would have changed must not be committed raw."""
-    name = repo.get_attr(path, "filter")
+    name = repo.get_attr(os.fsencode(path), "filter")
     if isinstance(name, str) and name and not (name == "lfs" and data.startswith(POINTER)):
         raise Refused(
             Code.INVALID,
             f"{shown_path(path)} is stored through the external filter {one_line(name, 40)!r}, which is not run",
             hint="a person commits this file with git; LFS pointers as they are can be committed",
         )
-    if isinstance(repo.get_attr(path, "working-tree-encoding"), str):
+    if isinstance(repo.get_attr(os.fsencode(path), "working-tree-encoding"), str):
         raise Refused(Code.INVALID, f"{shown_path(path)} has a working-tree-encoding, which is not supported")
 
 

@@ -119,24 +119,19 @@ def check_files(
 
 
 def _new_secrets(detector: Detector, new: bytes, old: bytes, target: str) -> list[int]:
-    text = new.decode("utf-8", "replace")
-    if text.count("\ufffd") > len(text) // 10 and b"\0" in new[:8000]:
-        text = _wide(new) or text
+    text = (_wide(new) if b"\0" in new[:8000] else "") or new.decode("utf-8", "replace")
     found = _findings(detector, text, target)
     if not found:
         return []
-    known = old.decode("utf-8", "replace")
+    known = (_wide(old) if b"\0" in old[:8000] else "") or old.decode("utf-8", "replace")
     return sorted({number for number, value in found if not value or value not in known})
 
 
 def _wide(data: bytes) -> str:
     """UTF-16, which hides text from a scanner of bytes."""
     for encoding in ("utf-16-le", "utf-16-be"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if sum(c.isascii() for c in text[:1000]) > len(text[:1000]) // 2:
+        text = data.decode(encoding, "replace")
+        if sum(c.isascii() and c != "\0" for c in text[:1000]) > len(text[:1000]) // 2:
             return text
     return ""
 

@@ -6,6 +6,7 @@ diff. Text only; not for deciding what may be asked.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,6 +157,14 @@ class Patches:
         return Shown(self._contents.message(data.decode("utf-8", "replace")), "a symbolic link")
 
 
+def is_ignored(repo: pygit2.Repository, path: str) -> bool:
+    """Whether git ignores the path. libgit2's question takes text only: other names count as not ignored."""
+    try:
+        return bool(repo.path_is_ignored(path))
+    except UnicodeEncodeError:
+        return False
+
+
 def new_mode(facts: Facts, path: str, old: int) -> int:
     """The mode that a work-tree file would be stored with; the old one where it cannot be told."""
     state = WorkTree(facts.root).lstat(path)
@@ -182,7 +191,10 @@ def _filtered(repo: pygit2.Repository, path: str, data: bytes, to_odb: bool) -> 
     from pygit2.enums import FilterMode
     from pygit2.ffi import C, ffi
 
-    filters = repo.load_filter_list(path, FilterMode.TO_ODB if to_odb else FilterMode.TO_WORKTREE)
+    filters = repo.load_filter_list(
+        os.fsencode(path),  # type: ignore[arg-type]  # bytes are taken as they are
+        FilterMode.TO_ODB if to_odb else FilterMode.TO_WORKTREE,
+    )
     if filters is None:
         return data
     # pygit2's own apply_to_buffer stops at the first NUL byte.

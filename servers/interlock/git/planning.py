@@ -16,7 +16,7 @@ from interlock.guard.model import Action, Call, Result
 
 from .contents import shown_path
 from .engine import UMASK
-from .patches import stored_form, tree_form
+from .patches import is_ignored, stored_form, tree_form
 from .repositories import Facts
 from .transition import FileMove, Transition
 from .worktree import State, WorkTree, digest_of
@@ -174,7 +174,7 @@ class Mover:
                 return False
             stored = data if here.kind == "link" else stored_form(self._repo, path, data)
             return blob_id(stored) in known or blob_id(data) in known
-        return bool(self._repo.path_is_ignored(path))
+        return is_ignored(self._repo, path)
 
 
 def blob_id(data: bytes) -> str:

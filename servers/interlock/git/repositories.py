@@ -114,7 +114,12 @@ class Repositories:
 
     @contextmanager
     def open(self, facts: Facts) -> Iterator[pygit2.Repository]:
-        """Lend an open handle; a libgit2 handle must not be used by two threads at once."""
+        """Lend an open handle; a libgit2 handle must not be used by two threads at once.
+
+        What libgit2 cannot do in the meantime, and nobody expected, is raised as Refused (invalid).
+        """
+        from pygit2 import GitError
+
         key = (facts.name, facts.stamp)
         with self._lock:
             free = self._pool.get(key)
@@ -123,6 +128,12 @@ class Repositories:
             repository = _open(facts)
         try:
             yield repository
+        except GitError as error:
+            raise Refused(
+                Code.INVALID,
+                f"git cannot work with this repository as it is ({one_line(str(error), 100)})",
+                hint="it may be damaged: a person runs `git fsck`",
+            ) from error
         finally:
             with self._lock:
                 kept = self._pool.setdefault(key, [])

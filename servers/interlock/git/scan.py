@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from .patches import is_ignored
 from .repositories import Facts
 from .watching import Watch
 
@@ -127,7 +128,12 @@ def _marks(repo: pygit2.Repository, facts: Facts) -> tuple[object, ...]:
     """All that a scan rests on beside the work tree itself."""
     from .engine import user_configurations
 
-    places = [facts.gitdir / "index", facts.common / "config", facts.common / "info" / "exclude", facts.common / "info" / "attributes"]
+    places = [
+        facts.gitdir / "index",
+        facts.common / "config",
+        facts.common / "info" / "exclude",
+        facts.common / "info" / "attributes",
+    ]
     places += [place.parent / "ignore" for place in user_configurations()[:1]]
     found: list[object] = [str(repo.head.target) if not repo.head_is_unborn else ""]
     for place in places:
@@ -152,7 +158,7 @@ def _skipper(repo: pygit2.Repository) -> Callable[[str], bool]:
     tracked: set[str] = set()
 
     def skipped(path: str) -> bool:
-        if not repo.path_is_ignored(f"{path}/"):
+        if not is_ignored(repo, f"{path}/"):
             return False
         if not tracked:
             tracked.update(_folders(repo))

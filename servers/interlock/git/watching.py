@@ -20,7 +20,9 @@ from typing import Final
 
 LASTING: Final = 30.0  # seconds
 FOLDERS: Final = 16_000
-_MASK: Final = 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800  # modify attrib close-write moves create delete
+_MASK: Final = (
+    0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
+)  # modify attrib close-write moves create delete
 _FLAGS: Final = 0x01000000 | 0x02000000 | 0x04000000  # only folders, do not follow links, not what is unlinked
 _NONBLOCK_CLOEXEC: Final = os.O_NONBLOCK | os.O_CLOEXEC
 # statfs f_type: ext2-4, xfs, btrfs, tmpfs, f2fs, zfs, overlayfs
