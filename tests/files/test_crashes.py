@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files_server import FilesServer
+from files_server import FilesServer, seen
 from installation import Installation
 
 ROUNDS = 300
@@ -56,19 +56,6 @@ CHANGES: dict[str, Change] = {
     "clean up": ("clean_up", {"name": "old"}),
 }
 MORE = "  clean_up:\n    old: {{path: {work}/builds, match: ['build-*/'], older_than: 1d, keep_newest: 1}}\n"
-
-
-def seen(folder: Path) -> dict[str, Any]:
-    """Everything that a person could tell two states apart by, but for the times of folders."""
-    found: dict[str, Any] = {}
-    for path in sorted(folder.rglob("*")):
-        one = path.lstat()
-        what: Any = path.read_bytes() if path.is_file() and not path.is_symlink() else None
-        if path.is_symlink():
-            what = os.readlink(path)
-        times = one.st_mtime_ns if not path.is_dir() or path.is_symlink() else 0
-        found[str(path.relative_to(folder))] = (one.st_mode, one.st_uid, times, what)
-    return found
 
 
 def named(states: dict[str, Any]) -> dict[str, Any]:
@@ -160,9 +147,9 @@ def test_killed_at_random_points(
     chosen = random.Random(f"crash {slot_elsewhere}")
     names = [name for name in CHANGES if not slot_elsewhere or name.startswith(("delete", "clean"))]
     after, calls = {}, {}
+    counted = tmp_path / "calls"
     for number, name in enumerate(names):
         world = fresh(installation, tmp_path, f"count-{number}", policy)
-        counted = tmp_path / "calls"
         assert in_child(lambda w=world, n=name: make(w, CHANGES[n], -1, tmp_path / "ids", counted)) == 0
         calls[name], after[name] = int(counted.read_text()), named(seen(world.work))
     until = time.monotonic() + SECONDS
