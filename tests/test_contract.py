@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from interlock.schemas import compact_schema
 
 SNAPSHOTS = Path(__file__).parent / "snapshots" / "tools"
 BUDGETS = {"files": 5_500, "git": 6_500, "kubectl": 7_000, "logs": 5_000}  # characters of tools/list, all listed
-NAMES = set(SERVERS)
+NAMES = {name for name in SERVERS if find_spec(f"interlock.{name}.tools")}
 
 
 def tools(server: str) -> list[Tool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -47,9 +48,22 @@ def test_the_registration_example_is_json_and_names_our_scripts():
         assert f'\n{entry["command"]} = "' in scripts
 
 
-def test_every_tool_is_in_the_readme():
+def test_the_table_of_tools_is_current():
+    """`INTERLOCK_REWRITE=1` writes it anew."""
+    begin, end = "| server | reads | changes |", "\n\nEvery refusal"
+    table = tool_table()
+    if os.environ.get("INTERLOCK_REWRITE"):
+        head, _, rest = README.partition(begin)
+        (ROOT / "README.md").write_text(head + table + end + rest.partition(end)[2])
+    assert table in (ROOT / "README.md").read_text()
+
+
+def tool_table() -> str:
     from test_contract import NAMES, tools
 
-    for server in NAMES:
-        for tool in tools(server):
-            assert f"`{tool.name}`" in README, tool.name
+    lines = ["| server | reads | changes |", "| --- | --- | --- |"]
+    for server in sorted(NAMES):
+        reads = " · ".join(f"`{tool.name}`" for tool in tools(server) if not tool.change)
+        changes = " · ".join(f"`{tool.name}`" for tool in tools(server) if tool.change)
+        lines.append(f"| {server} | {reads} | {changes or '-'} |")
+    return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Argument models as JSON Schema in the fewest characters that still tell a model what to send.
 
-Every character is paid for in each conversation, so titles, nulls in optional fields and references go.
+Every character is paid for in each conversation, so titles, references, nulls of optional fields and bounds go: the
+guard checks them all, and its refusal says what is allowed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 
 
 def compact_schema(arguments: type[BaseModel]) -> dict[str, Any]:
-    """The `inputSchema` of a tool: self-contained, `additionalProperties` false, no titles."""
+    """The `inputSchema` of a tool: self-contained; names, types, choices, defaults and descriptions."""
     schema = arguments.model_json_schema()
     definitions = schema.pop("$defs", {})
     compact = _compact(schema, definitions)
@@ -19,6 +20,12 @@ def compact_schema(arguments: type[BaseModel]) -> dict[str, Any]:
     compact.setdefault("properties", {})
     compact.pop("description", None)
     return compact
+
+
+_CHECKED_BY_US = frozenset(
+    ["title", "additionalProperties", "maxLength", "minLength", "maxItems", "minItems", "minimum", "maximum", "pattern"]
+    + ["exclusiveMinimum", "exclusiveMaximum"]
+)
 
 
 def _compact(node: Any, definitions: dict[str, Any], named: bool = False) -> Any:
@@ -35,7 +42,7 @@ def _compact(node: Any, definitions: dict[str, Any], named: bool = False) -> Any
     compact = {
         key: _compact(value, definitions, named=key == "properties")
         for key, value in node.items()
-        if key != "title" and not (key == "default" and value in (None, False, "", []))
+        if key not in _CHECKED_BY_US and not (key == "default" and value in (None, False, "", []))
     }
     choices = compact.get("anyOf")
     if isinstance(choices, list):
