@@ -139,7 +139,9 @@ def test_exit_codes_and_words(engine: Engine) -> None:
     assert run(engine, ("grep", "nothing"), ("wc", "-l"), data=b"x\n").codes == (1, 0)
     output = run(engine, ("grep", "-E", "("), data=b"x\n")
     assert output.codes == (2,)
+    assert not output.over
     assert b"grep" in output.stderr
+    assert run(engine, "cat", ("head", "-n", "1"), data=b"x\n" * 500_000).codes == (0, 0)
 
 
 def test_a_step_cannot_say_that_it_is_over(engine: Engine) -> None:
@@ -242,6 +244,7 @@ def test_a_memory_hog_is_ended(engine: Engine) -> None:
     output = run(engine, ("tail", "-c", "900M"), data=b"x" * (200 * MIB), timeout=20)
     assert not output.timed_out
     assert output.codes != (0,)
+    assert output.over or b"memory" in output.stderr
     assert run(engine, ("wc", "-l"), data=b"x\n").stdout == b"1\n"
 
 

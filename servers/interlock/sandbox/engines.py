@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -54,6 +55,7 @@ class Output:
     """What a pipeline gave. Both streams are untrusted and unredacted.
 
     `codes`: of each step, negative for a signal (-9: it was over a limit); empty when the sandbox was ended.
+    A step that stopped because the next one had read enough counts as 0.
     """
 
     stdout: bytes
@@ -62,6 +64,12 @@ class Output:
     truncated: bool = False  # stdout was cut at `Limits.output`, and the pipeline ended there
     timed_out: bool = False
     stopped: bool = False  # `stop` said so
+
+    @property
+    def over(self) -> bool:
+        """The kernel ended a step, or all of it, for its memory, processes or CPU time: the output is incomplete."""
+        ended = not self.codes and not (self.truncated or self.timed_out or self.stopped)
+        return ended or -signal.SIGKILL in self.codes
 
 
 def open_engine(settings: Settings) -> Engine:
@@ -285,4 +293,5 @@ class Engine:
     def _output(self, run: _Run, limits: Limits, *, timed_out: bool = False, stopped: bool = False) -> Output:
         truncated = len(run.out) > limits.output
         out, err = bytes(run.out[: limits.output]), bytes(run.err[:_STDERR_MAX])
-        return Output(out, err, run.codes, truncated, timed_out, stopped)
+        codes = tuple(0 if code == -signal.SIGPIPE else code for code in run.codes[:-1]) + run.codes[-1:]
+        return Output(out, err, codes, truncated, timed_out, stopped)
