@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from .commands import COMMANDS, PRINTED, PRINTED_NEAR
-from .decoding import ENTITY, PERCENT
 from .shapes import SHAPES
 
 
@@ -17,7 +16,6 @@ class Anchor(NamedTuple):
     family: str
     pattern: str
     caseless: bool = True
-    near: bool = False  # begins with a name: looked for only around the words that announce a secret
 
 
 # Words that announce a secret wherever they stand in a name, and those that do only at its end.
@@ -31,41 +29,34 @@ _SEPARATOR: Final = r"(?:=>|:=|[:=]{1,2})"
 _VALUE: Final = r"\d{0,15}[^\s\d\"'\\\[{(,;][^\r\n]{2}"
 _QUOTED: Final = r"\\{0,4}[\"'`]{1,3}[^\s\"'\\][^\r\n]{2}"
 
-# One hit a word: the engine then looks for the anchors that begin with a name, between BEFORE and AFTER of it.
-TRIGGER: Final = rf"(?:{_LONG}|(?:{_SHORT})[\d_]{{0,3}}[^a-z0-9_])"
-BEFORE: Final = 64
-AFTER: Final = 224
+# A name that announces a secret and what can stand between it and one, but for `name = value`. What follows is read
+# by `named`: one hit, one look, and prose about passwords costs nothing.
+_NAMED: Final = (
+    rf"(?:(?:{_LONG})[\w.-]{{0,32}}|(?:{_SHORT})[\d_]{{0,3}})"
+    r"(?:[\"'`\\]{1,3}[ \t]{0,4}[,)\]\r\n]|[\"'][ \t]{1,4}|,[\w\"']|[ \t]{0,20}\||[%&;>\r\n]|[ \t]{1,4}[\"'`<>]|[ \t]{3}"
+    r"|[\"'`\\]{0,4}[ \t]{0,4}[:=][ \t]{0,4}[|>{\\\r\n])"
+    rf"|-(?:{_LONG})[\w.-]{{0,32}}[ \t]|-(?:{_SHORT})[ \t]"
+)
 
 ANCHORS: Final = (
     # key = value, "key": "value", key: value, key => value, 'key' := value
-    Anchor("keyed", rf"{NAME}(?:[ \t]#?\d{{1,2}})?[\"'`\\\])]{{0,5}}[ \t]{{0,20}}{_SEPARATOR}[ \t]{{0,40}}(?:{_VALUE}|{_QUOTED})", near=True),
-    Anchor("keyed", rf"{NAME}[\"'\\]{{0,5}}[ \t]{{0,20}}[:=][ \t]{{0,4}}[burf@N]{{1,2}}[\"'][^\s\"'\\][^\r\n]{{2}}", near=True),
+    Anchor("keyed", rf"{NAME}(?:[ \t]#?\d{{1,2}})?[\"'`\\\])]{{0,5}}[ \t]{{0,20}}{_SEPARATOR}[ \t]{{0,40}}(?:{_VALUE}|{_QUOTED})"),
     # the value on the next line, a YAML block
-    Anchor("next", rf"{NAME}[\"']{{0,2}}[ \t]{{0,4}}[:=][ \t]{{0,4}}(?:[|>][+-]?\d?|\\)?[ \t]{{0,4}}\r?\n[ \t+-]{{1,60}}[\"']?[^\s\"'#][^\r\n]{{2}}", near=True),
     # --key value, "--key", "value", ("key", "value"), <key>value<, key 'value'
-    Anchor("argument", rf"-{NAME}[\"']?,?[ \t\n]{{1,12}}\\?[\"']?[^\s\"'\\-][^\r\n]{{2}}", near=True),
-    Anchor("argument", rf"[\"']{NAME}\\?[\"'],[ \t\n]{{0,12}}\\?[\"'][^\s\"'\\][^\r\n]{{2}}", near=True),
-    Anchor("element", rf"<[\w:.-]{{0,40}}{NAME}(?:[ \t][^<>\n]{{0,80}})?>[^<\s][^\r\n]{{2}}", near=True),
-    Anchor("spaced", rf"{NAME}[ \t]{{1,4}}(?:as[ \t]|is[ \t])?N?[\"'`][^\s\"'][^\r\n]{{2}}", near=True),
     Anchor("spaced", r"identified[ \t]{1,4}(?:with[ \t]{1,4}[\"'`\w]{1,40}[ \t]{1,4})?(?:by|as)[ \t]{1,4}(?:password[ \t]{1,4})?[\"'][^\s\"'][^\r\n]{2}"),
     # name: KEY / value: VALUE
-    Anchor("paired", rf"{NAME}[\"'\\]{{0,4}}[,;]?\s{{0,40}}(?:-[ \t])?[\"'\\]{{0,4}}(?:\w{{0,12}}value)[\"'\\]{{0,4}}\s{{0,4}}[:=]\s{{0,4}}[\"'\\]{{0,4}}[^\s\"'\\][^\r\n]{{2}}", near=True),
-    Anchor("paired", rf"{NAME}[\"'\\]{{0,4}}\s{{0,4}}[:=]\s{{0,4}}\{{[^{{}}]{{0,100}}[\"'\\\s]value[\"'\\]{{0,4}}\s{{0,4}}[:=]\s{{0,4}}[\"'\\]{{0,4}}[^\s\"'\\][^\r\n]{{2}}", near=True),
     # scheme://user:password@host
     Anchor("url", r"://[^\s\"'<>/@:]{0,80}:[^\s\"'<>@]{1,255}@"),
     Anchor("url", r"://[^\s\"'<>/@:]{16,255}@"),
     Anchor("header", r"\b(?:bearer|basic|apikey|negotiate|ntlm|splunk|genie-?key|ssws)[ \t]{1,3}[A-Za-z0-9+/_.~=-]{14}"),
     Anchor("header", r"authorization[\"'\\]{0,4}\s{0,4}[:=,]\s{0,4}[\"'\\]{0,4}[^\s\"'\\]{6}"),
     Anchor("cookie", r"cookie2?[\"'\\]{0,4}\s{0,3}[:=]\s{0,3}[\"'\\]{0,4}[\w.-]{1,64}="),
-    Anchor("said", rf"{NAME}[\"'`)]{{0,2}}[ \t]{{1,2}}(?:(?:is|was|value|of|equals|to|=)[ \t:]{{1,2}})?[\"'`(]{{0,2}}[A-Za-z0-9+/_.~=-]{{16}}", near=True),
-    Anchor("described", rf"{NAME}:[ \t]{{0,2}}\r?\n-{{3,5}}\r?\n[^\s]{{3}}", near=True),
-    Anchor("table", rf"(?:[ \t]{{2,20}}|\|[ \t]{{0,20}}|[,\t\n][\"']?){NAME}(?:[ \t]{{2,40}}[A-Z|]|[ \t]{{0,20}}[|\n\t]|[\"']?[,\n])", near=True),
+    Anchor("named", _NAMED),
+    Anchor("said", rf"{NAME}[\"'`)]{{0,2}}[ \t]{{1,2}}(?:(?:is|was|value|of|equals|to|=)[ \t:]{{1,2}})?[\"'`(]{{0,2}}[A-Za-z0-9+/_.~=-]{{16}}"),
     Anchor("secret", r"kind[\"'\\]{0,4}[ \t]{0,3}:[ \t]{0,3}[\"'\\]{0,4}Secret[\s\"'\\,}]", caseless=False),
-    Anchor("percent", NAME + PERCENT, near=True),
     Anchor("percent", r"%3A%2F%2F[^\s%&]{1,60}%3A[^\s&]{1,100}%40"),
-    Anchor("entity", NAME + ENTITY, near=True),
     Anchor("printed", PRINTED),
-    Anchor("printed", PRINTED_NEAR, near=True),
+    Anchor("printed", PRINTED_NEAR, caseless=False),
     *(Anchor("command", command) for command in COMMANDS),
     *(Anchor(f"shape:{number}", shape.anchor, caseless=False) for number, shape in enumerate(SHAPES)),
     Anchor("pem", r"-----(?:BEGIN|END)[ A-Z0-9]{0,40}PRIVATE KEY", caseless=False),

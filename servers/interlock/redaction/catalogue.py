@@ -33,11 +33,6 @@ class TokenRule:
         return [(self.anchor, 0)] if self.anchor else beginnings(self.shape)
 
     @property
-    def near(self) -> bool:
-        """Whether it is looked for only near words that announce a secret: its shape alone costs too much, or says too little."""
-        return self.kind in _NEAR
-
-    @property
     def needs_boundary(self) -> bool:
         """Whether it counts only at a word's start: its prefix is too short to be no accident inside a word."""
         prefix = re.match(r"(?:[\w-]|\\.)*", self.shape)
@@ -45,7 +40,6 @@ class TokenRule:
         return not (len(literal) >= 4 and re.search(r"[-_.]", literal))
 
 
-_NEAR: Final = frozenset(("mailgun-key", "discord-token", "ngrok-key", "firecrawl-key"))
 R = TokenRule
 RULES: Final[Sequence[TokenRule]] = (
     # Cloud providers
@@ -160,11 +154,11 @@ RULES: Final[Sequence[TokenRule]] = (
     R("slack-token", r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{10,}", "xoxb-<d12>-<d13>-<a24>", "xoxb-x", "api.slack.com/concepts/token-types"),
     R("slack-config-token", r"xoxe\.xox[bp]-\d-[A-Za-z0-9]{40,}", "xoxe.xoxp-1-<a150>", "xoxe.xoxp-1-x", "api.slack.com/authentication/config-tokens"),
     R("slack-app-token", r"xapp-\d-[A-Z0-9]{8,}-\d+-[a-f0-9]{20,}", "xapp-1-<u11>-<d13>-<h64>", "xapp-1-X", "api.slack.com/concepts/token-types"),
-    R("discord-token", r"[MNO][A-Za-z0-9_-]{22,}\.[A-Za-z0-9_-]{6,7}\.[A-Za-z0-9_-]{27,}", "MT<a24>.<w6>.<w38>", "Module.name.value", "discord.com/developers/docs/reference", r"\.[A-Za-z0-9_-]{6,7}\.[A-Za-z0-9_-]{27}"),
+    R("discord-token", r"[MNO][A-Za-z0-9_-]{22,}\.[A-Za-z0-9_-]{6,7}\.[A-Za-z0-9_-]{27,}", "MT<a24>.G<w5>.<w38>", "Module.name.value", "discord.com/developers/docs/reference", r"\.[GXYZ][A-Za-z0-9_-]{5,6}\.[A-Za-z0-9_-]{27}"),
     R("telegram-token", r"[0-9]{8,10}:AA[A-Za-z0-9_-]{30,}", "<d9>:AA<w33>", "1234567890:AAx", "core.telegram.org/bots/api", r"[0-9]{6}:AA[A-Za-z0-9_-]{30}"),
     R("twilio-key", r"SK[0-9a-f]{32}(?![0-9A-Za-z])", "SK<h32>", "SK<h12>", "twilio.com/docs/iam/api-keys"),
     R("sendgrid-key", r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}", "SG.<w22>.<w43>", "SG.x", "twilio.com/docs/sendgrid/ui/account-and-settings/api-keys"),
-    R("mailgun-key", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-f-])", "<h32>-<h8>-<h8>", "<h32>-<h8>", "documentation.mailgun.com api keys", r"[0-9a-f]{12}-[0-9a-f]{8}-[0-9a-f]{8}"),
+    R("mailgun-key", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-f-])", "<h32>-<h8>-<h8>", "<h32>-<h8>", "documentation.mailgun.com api keys", r"-[0-9a-f]{8}-[0-9a-f]{8}"),
     R("mailgun-legacy-key", r"(?:pub)?key-[0-9a-f]{32,}", "key-<h32>", "key-name", "documentation.mailgun.com api keys"),
     R("mailchimp-key", r"[0-9a-f]{32}-us[0-9]{1,2}(?![0-9a-z-])", "<h32>-us12", "<h32>-use", "mailchimp.com/developer", r"[0-9a-f]{8}-us[0-9]"),
     R("mandrill-key", r"md-[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])", "md-<m22>", "md-x", "mailchimp.com/developer/transactional"),
@@ -207,7 +201,7 @@ RULES: Final[Sequence[TokenRule]] = (
     R("linkedin-secret", r"WPL_AP[0-9]\.[A-Za-z0-9]{14,}\.[A-Za-z0-9+/=]{6,}", "WPL_AP1.<a16>.<a8>", "WPL_AP1.x", "learn.microsoft.com/linkedin"),
     R("zapier-mcp-key", r"ak_[A-Za-z0-9]{20,}_[A-Za-z0-9]{20,}", "ak_<a24>_<a24>", "ak_name", "docs.zapier.com"),
     R("smartling-or-lokalise-key", r"tmgr_[A-Za-z0-9]{30,}", "tmgr_<a40>", "tmgr_x", "developers.lokalise.com"),
-    R("ngrok-key", r"(?:ak|api|cr|rt)_[0-9][A-Za-z0-9]{26}(?![A-Za-z0-9])", "ak_2<a26>", "ak_2", "ngrok.com/docs/agent/config"),
+    R("ngrok-key", r"(?:ak|api|cr|rt)_2[A-Za-z0-9]{26}(?![A-Za-z0-9])", "ak_2<a26>", "ak_2", "ngrok.com/docs/agent/config"),
     R("ngrok-token", r"[0-9][A-Za-z0-9]{26}_[0-9][A-Za-z0-9]{20,}", "2<a26>_<d1><a21>", "2<a26>", "ngrok.com/docs/agent/config", r"[A-Za-z0-9]{12}_[0-9][A-Za-z0-9]{20}"),
     R("shodan-or-virustotal-feed", r"vt_[a-f0-9]{64,}", "vt_<h64>", "vt_x", "docs.virustotal.com"),
     # Observability and feature management
@@ -253,7 +247,7 @@ RULES: Final[Sequence[TokenRule]] = (
     R("langsmith-key", r"ls(?:v2_(?:pt|sk)|__)_?[a-f0-9]{30,}(?:_[a-f0-9]{8,})?", "lsv2_pt_<h32>_<h10>", "lsv2_x", "docs.smith.langchain.com"),
     R("llama-cloud-key", r"llx-[A-Za-z0-9]{36,}", "llx-<a48>", "llx-x", "docs.cloud.llamaindex.ai"),
     R("tavily-or-exa-key", r"tvly-(?:dev-|prod-)?[A-Za-z0-9]{24,}", "tvly-<a32>", "tvly-x", "docs.tavily.com"),
-    R("firecrawl-key", r"fc-[a-f0-9]{30,}", "fc-<h32>", "fc-x", "docs.firecrawl.dev"),
+    R("firecrawl-key", r"\bfc-[a-f0-9]{30,}", "fc-<h32>", "fc-x", "docs.firecrawl.dev"),
     R("jina-key", r"jina_[a-f0-9]{32}[A-Za-z0-9_-]{16,}", "jina_<h32><a28>", "jina_x", "jina.ai"),
     R("voyage-key", r"pa-[A-Za-z0-9_-]{40,}", "pa-<m43>", "pa-x", "docs.voyageai.com"),
     R("assembly-or-deepinfra-key", r"bb_live_[A-Za-z0-9_-]{24,}", "bb_live_<a32>", "bb_live_x", "docs.browserbase.com"),

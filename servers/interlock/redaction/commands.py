@@ -112,13 +112,10 @@ def _word_before(head: bytes) -> bytes:
 
 # Commands that print a secret: those that name one, and those that need not.
 PRINTED_NEAR: Final = (
-    r"get[ \t]{1,3}secrets?[ \t/]"
-    r"|pass[ \t]{1,3}show|keyvault[ \t]{1,3}secret[ \t]{1,3}show|secrets[ \t]{1,3}versions[ \t]{1,3}access"
-    r"|\b(?:cat|head|less|base64)[ \t]{1,3}[\w/.-]{0,40}(?:secret|token|passw)"
-    r"|\b(?:echo|printenv|print)[ \t]{1,3}[\"']?\$?\{?\w{0,40}(?:passw|secret|token|_key|apikey|pwd)"
-    r"|create[ \t]{1,3}token[ \t]|\b(?:gh|glab|heroku|supabase|firebase|railway|vercel)[ \t]{1,2}auth[ \t:]{1,3}token\b"
-    r"|print-(?:access|identity|refresh)-token|get-access-token|kubeadm[ \t]{1,3}token|vault[ \t]{1,3}print[ \t]{1,3}token"
-    r"|secretsmanager[ \t]{1,3}get-secret-value|get-login-password|--show-token"
+    r"get secrets?[ /]|pass show |keyvault secret show|secrets versions access|create token |print token"
+    r"|\b(?:cat|head|less|base64) [\w/.-]{0,40}(?:secret|token|passw)|\b(?:echo|printenv|print) [\"']?\$?\{?\w{0,40}(?:PASS|SECRET|TOKEN|_KEY|APIKEY|PWD|passw|secret|token)"
+    r"|(?:gh|glab|heroku|supabase|firebase|railway|vercel) auth[ :]token\b"
+    r"|print-(?:access|identity|refresh)-token|get-access-token|kubeadm token|secretsmanager get-secret-value|get-login-password|--show-token"
 )
 PRINTED: Final = (
     r"\bvault[ \t]{1,3}(?:kv[ \t]{1,3}get|read)[ \t][^\n]{0,40}-field|\bssm[ \t]{1,3}get-parameter"

@@ -25,12 +25,12 @@ _BASE64: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"+/_-" else 3
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t\r\n"
 
 # Words whose base64, at any of the three alignments, makes a run worth decoding; tokens add their beginnings.
-_MARKS: Final = ("password", "passwd", "secret", "token", "api_key", "apiKey", "api-key", "apikey", "_key=", "Key=", "KEY=", "Key\":", "_key\":", "auth\":", "://", "PRIVATE", "credential", "PWD=", "pwd=", "Authorization", "Bearer ", "PASS=", "pass=", "pass\":", "\"pass", "dsn")  # fmt: skip
+MARKS: Final = ("password", "passwd", "secret", "token", "api_key", "apiKey", "api-key", "apikey", "_key=", "Key=", "KEY=", "Key\":", "_key\":", "auth\":", "://", "PRIVATE", "credential", "PWD=", "pwd=", "Authorization", "Bearer ", "PASS=", "pass=", "pass\":", "\"pass", "dsn")  # fmt: skip
 
 
 def encoded_marks(beginnings: list[str]) -> list[str]:
     """What base64 turns each mark into, wherever in the text it stands: the characters that do not depend on neighbours."""
-    words = {form for mark in _MARKS for form in (mark, mark.upper(), mark.capitalize(), mark.title())} | set(beginnings)
+    words = {form for mark in MARKS for form in (mark, mark.upper(), mark.capitalize(), mark.title())} | set(beginnings)
     marks: set[str] = set()
     for word in words:
         data = word.encode()

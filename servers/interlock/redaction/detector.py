@@ -153,47 +153,41 @@ class Rules:
     """The engine and what its hits mean. Made once, at the first text."""
 
     def __init__(self, settings: RedactionSettings, cache: Path | None) -> None:
-        from . import blocks, commands, decoding, keyed, places, shapes
+        from . import blocks, commands, decoding, keyed, named, places, shapes
         from .anchors import ANCHORS
         from .catalogue import RULES, literal_beginnings
 
         self._token_rules = [rule for rule in RULES if rule.kind not in settings.off]
         families: dict[str, Callable[[Page, int], None]] = {
             "keyed": keyed.keyed,
-            "next": keyed.next_line,
-            "argument": keyed.argument,
-            "element": keyed.element,
+            "named": named.Named(self.find),
+            "said": keyed.said,
             "spaced": keyed.spaced,
-            "paired": keyed.paired,
             "url": places.url,
             "header": places.header,
             "cookie": places.cookie,
             "pem": places.pem,
-            "said": keyed.said,
-            "described": blocks.described,
-            "table": blocks.table,
             "secret": blocks.kubernetes_secret,
             "encoded": lambda page, end: decoding.encoded(page, end, self.find),
             "percent": lambda page, end: decoding.percent(page, end, self.find),
-            "entity": decoding.entity,
             "printed": commands.printed,
             "command": commands.command,
             **{f"shape:{n}": partial(shapes.shape, number=n) for n in range(len(shapes.SHAPES))},
         }
         encoded = -1 - len(ANCHORS)
         digest = hashlib.sha256(
-            "\n".join([*(a.pattern for a in ANCHORS), *(r.shape for r in self._token_rules)]).encode()
+            repr((ANCHORS, decoding.MARKS, [(rule.shape, rule.anchor) for rule in self._token_rules])).encode()
         ).hexdigest()
 
         def patterns() -> list[Pattern]:
-            made = [Pattern(a.pattern, a.caseless, -1 - n, 0, a.near) for n, a in enumerate(ANCHORS)]
+            made = [Pattern(a.pattern, a.caseless, -1 - n, 0) for n, a in enumerate(ANCHORS)]
             starts = [
                 text for rule in self._token_rules for one, _ in rule.begins() for text in literal_beginnings(one)
             ]
             marks = decoding.encoded_marks(starts)
             made += [Pattern(re.escape(mark), False, encoded, 0) for mark in marks]
             for number, rule in enumerate(self._token_rules):
-                made += [Pattern(text, False, number, width, rule.near) for text, width in rule.begins()]
+                made += [Pattern(text, False, number, width) for text, width in rule.begins()]
             return made
 
         self.engine: Engine

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from .anchors import AFTER, BEFORE, REACH, TRIGGER
+from .anchors import REACH
 
 BLOCK: Final = 1 << 20  # bytes per scan: what one list of hits may cost
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 class Pattern(NamedTuple):
@@ -26,7 +26,6 @@ class Pattern(NamedTuple):
     caseless: bool
     rule: int  # the caller's own number
     width: int  # of the match, where it is fixed; else 0
-    near: bool = False  # every match begins at most BEFORE bytes before a TRIGGER and ends at most AFTER behind it
 
 
 class Engine(Protocol):
@@ -55,90 +54,51 @@ def _open_hyperscan(
             head, _, body = stored.partition(b"\n")
             sum_, _, listed = head.partition(b" ")
             if hashlib.blake2b(listed + body, digest_size=16).hexdigest().encode() == sum_:
-                split, *rows = json.loads(listed)
-                databases = [hyperscan.loadb(part, hyperscan.HS_MODE_BLOCK) for part in (body[:split], body[split:])]
-                return HyperscanEngine(hyperscan, *databases), [Pattern(*row) for row in rows]
+                database = hyperscan.loadb(body, hyperscan.HS_MODE_BLOCK)
+                return HyperscanEngine(hyperscan, database), [Pattern(*row) for row in json.loads(listed)]
         except (ValueError, TypeError, hyperscan.error):
             pass  # of another machine or library, or cut short: made anew below
     found = patterns()
-    databases = []
-    for near in (False, True):
-        chosen = [number for number, one in enumerate(found) if one.near == near]
-        texts = [found[number].text for number in chosen]
-        flags = [found[number].caseless for number in chosen]
-        if not near:
-            chosen, texts, flags = [*chosen, _TRIGGER], [*texts, TRIGGER], [*flags, True]
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        database.compile(
-            expressions=[text.encode() for text in texts],
-            ids=chosen,
-            elements=len(texts),
-            flags=[hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if caseless else 0) for caseless in flags],
-        )
-        databases.append(database)
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[one.text.encode() for one in found],
+        ids=list(range(len(found))),
+        elements=len(found),
+        flags=[hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if one.caseless else 0) for one in found],
+    )
     if path is not None:
-        dumped = [hyperscan.dumpb(database) for database in databases]
-        listed = json.dumps([len(dumped[0]), *(one._replace(text="") for one in found)], separators=(",", ":")).encode()
-        body = b"".join(dumped)
+        body = hyperscan.dumpb(database)
+        listed = json.dumps([one._replace(text="") for one in found], separators=(",", ":")).encode()
         sum_ = hashlib.blake2b(listed + body, digest_size=16).hexdigest().encode()
         _write_private(path, sum_ + b" " + listed + b"\n" + body)
-    return HyperscanEngine(hyperscan, *databases), found
-
-
-_TRIGGER: Final = 1_000_000  # the id of TRIGGER's hits
+    return HyperscanEngine(hyperscan, database), found
 
 
 class HyperscanEngine:
-    """Two passes: one over everything, a second for the anchors that begin with a name, only where names are."""
-
-    def __init__(self, hyperscan: Any, database: Any, near: Any) -> None:
-        self._scan, self._scan_near = database.scan, near.scan
-        self._new_scratch = lambda: (hyperscan.Scratch(database), hyperscan.Scratch(near))
+    def __init__(self, hyperscan: Any, database: Any) -> None:
+        self._scan = database.scan
+        self._new_scratch = lambda: hyperscan.Scratch(database)
         self._free: list[Any] = []  # scratch may serve one scan at a time; list.pop and append are atomic
 
     def hits(self, data: bytes, start: int, end: int) -> list[tuple[int, int]]:
         first = max(0, start - REACH)
         found: list[tuple[int, int]] = []
-        names: list[int] = []
 
         def on_match(
-            pattern: int, _from: int, to: int, _flags: int, _context: object,
-            append: Any = found.append, name: Any = names.append,
-        ) -> None:  # fmt: skip
-            if pattern == _TRIGGER:
-                name(to)
-            else:
-                append((to, pattern))
+            pattern: int, _from: int, to: int, _flags: int, _context: object, append: Any = found.append
+        ) -> None:
+            append((to, pattern))
 
         try:
-            scratches = self._free.pop()
+            scratch = self._free.pop()
         except IndexError:
-            scratches = self._new_scratch()
+            scratch = self._new_scratch()
         view = data if not first and end == len(data) else memoryview(data)[first:end]
-        self._scan(view, match_event_handler=on_match, scratch=scratches[0])
-        if names:
-            view = memoryview(view)
-            scan, scratch, total = self._scan_near, scratches[1], len(view)
-            low = high = base = 0
-
-            def on_near(
-                pattern: int, _from: int, to: int, _flags: int, _context: object, append: Any = found.append
-            ) -> None:
-                append((to + base, pattern))
-
-            names.append(total + BEFORE + AFTER + 1)
-            low, high = names[0] - BEFORE, names[0] + AFTER
-            for to in names:
-                if to - BEFORE <= high:
-                    high = to + AFTER
-                    continue
-                base = low if low > 0 else 0
-                scan(view[base:high], match_event_handler=on_near, scratch=scratch)
-                low, high = to - BEFORE, to + AFTER
-        self._free.append(scratches)
+        self._scan(view, match_event_handler=on_match, scratch=scratch)
+        self._free.append(scratch)
         if first:
             found = [(to + first, pattern) for to, pattern in found if to + first > start]
-        found.sort()
+        found.sort()  # hyperscan keeps no order between patterns
         return found
 
 

@@ -19,7 +19,7 @@ _BACK: Final = 160  # how far before a value its name may begin
 _LOOK: Final = 1024  # bytes of a value that are judged
 LONGEST: Final = 1 << 15  # bytes of a value that are looked at for its end at once
 
-_NAME_BYTES: Final = bytes(
+NAME_BYTES: Final = bytes(
     c if chr(c).isalnum() and c < 128 or c in b"_-./" else 32 for c in range(256)
 )
 _TO_NAME: Final = b"=:> \t\"'\\])`}"
@@ -29,6 +29,7 @@ _QUOTED: Final = {
     96: re.compile(rb"[^`]*"),
 }
 BARE: Final = re.compile(rb"(?:[^\s\"'`<>\\]|\\(?![nrtu\"'\\]))+")
+_DOUBLE: Final = re.compile(rb'[^"\\\n]*+')
 _LINE: Final = re.compile(rb"[^\r\n]+")
 _STOP: Final = re.compile(rb"[,;](?=$|\s|[\w.-]{1,40}[=:])|&(?=[\w.%-]{1,60}=|amp;)|[)\]}](?=[,;.:]|$)|[,;.]$")
 _COMMENTS: Final = (b" #", b"\t#", b" //", b" -- ", b" ;")
@@ -44,28 +45,79 @@ def keyed(page: Page, end: int) -> None:
     data = page.data
     while 48 <= data[start - 1] <= 57:
         start -= 1
+    before = data[start - 4 : start]
+    if before == b'": "' or before[1:] == b'":"':  # the common case first: "name": "value"
+        close = start - 4 if before == b'": "' else start - 3
+        opened = data.rfind(b'"', close - _NEAR if close > _NEAR else 0, close)
+        if opened >= 0 and data[close - 1] != 92:
+            force, kind = classify(data[opened + 1 : close])
+            if force == BENIGN:
+                return
+            match = _DOUBLE.match(data, start, start + LONGEST)
+            finish = match.end() if match else start
+            if kind != "dsn" and finish < len(data) and data[finish] == 34:
+                if is_secret(data[start : min(finish, start + _LOOK)], force, True):
+                    page.add(start, finish, kind)
+                return
+    elif before[3:] == b"=" or before[2:] == b": ":  # name=value, name: value
+        close = start - 1 if before[3:] == b"=" else start - 2
+        name = data[close - _NEAR if close > _NEAR else 0 : close].translate(NAME_BYTES).rpartition(b" ")[2]
+        if 3 < len(name) < _NEAR - 1 and name[:2] != b"//" and not name.isdigit():
+            force, kind = classify(name)
+            if force == BENIGN or (force < HUMAN and b" " in data[start : start + 8]):
+                return  # no secret's name, or too short for what a machine made
+    tail = data[start - _TAIL : start] if start >= _TAIL else b""
+    known = _HEADS.get(tail)
+    if known is None:
+        known = _read_head(data, start, tail)
+    force, kind, name_at, separator = known
+    if force == BENIGN:
+        return
+    shift = _PREFIXED.match(data, start)
+    if shift:  # b"...", r'...', f"..."
+        start = shift.end()
+        name_at += shift.end() - shift.start()
+    low = start - _BACK if start > _BACK else 0
+    take(page, start, force, kind, data[low:start], start - low - name_at, separator)
+
+
+_PREFIXED: Final = re.compile(rb"[bBurRfF@N]{1,2}[\"'](?=[^\"'\s])")
+_TAIL: Final = 24  # bytes before a value that hold its name and separator in most texts
+_QUOTES: Final = (b'"', b"'", b"`")
+_NEAR: Final = 64  # bytes before a separator that hold the name in most texts
+_HEADS: Final[dict[bytes, tuple[int, str, int, bytes]]] = {}
+_HEADS_MOST: Final = 8192
+
+
+def _read_head(data: bytes, start: int, tail: bytes) -> tuple[int, str, int, bytes]:
+    """(force, kind, how far before the value its name begins, separator); remembered by the bytes before the value."""
     low = start - _BACK if start > _BACK else 0
     head = data[low:start]
-    bare = head.rstrip(b"\"'\\ \t`bruf@N")
-    if not bare or bare[-1] not in b"=:>":
-        bare = head.rstrip(b"\"'\\ \t`")
+    bare = head.rstrip(b"\"'\\ \t`")
     name_end = bare.rstrip(_TO_NAME)
-    flat = name_end.translate(_NAME_BYTES)
+    flat = name_end.translate(NAME_BYTES)
     name = flat.rpartition(b" ")[2]
     force, kind = classify(name)
-    if force <= WEAK:
-        if name.isdigit() or name[-3:].lower() == b"key":  # "Unseal Key 1", "API key"
-            force, kind = classify(b"_".join(flat.split()[-3:]))
-        if force == BENIGN:
-            return
+    reach = len(name)
+    if force <= WEAK and (name.isdigit() or name.lower() in (b"key", b"keys")):  # "Unseal Key 1", "API key"
+        force, kind = classify(b"_".join(flat.split()[-3:]))
+        reach = 100
     separator = bare[len(name_end) :]
     if b"]" in separator and b"[secret:" in name_end[-80:]:
-        return  # the name is a placeholder's
-    if name.startswith(b"//"):
-        return  # scheme://name:password@: the URL's own rule
-    if separator == b":" and b"arn:" in name_end[-100:].rpartition(b" ")[2]:
-        return
-    take(page, start, force, kind, head, len(name_end) - len(name), separator)
+        force = BENIGN  # the name is a placeholder's
+    elif name.startswith(b"//"):
+        force = BENIGN  # scheme://name:password@: the URL's own rule
+    elif separator == b":" and force != BENIGN:
+        reach += 100
+        if b"arn:" in name_end[-100:].rpartition(b" ")[2]:
+            force = BENIGN
+    name_at = len(head) - len(name_end) + len(name)
+    known = (force, kind, name_at, separator)
+    if tail and name_at - len(name) + reach < len(tail):
+        if len(_HEADS) >= _HEADS_MOST:
+            _HEADS.clear()
+        _HEADS[tail] = known
+    return known
 
 
 def take(
@@ -98,7 +150,7 @@ def take(
 
 def quoted_end(data: bytes, start: int, head: bytes, quote: int) -> tuple[int, bool]:
     """Where a quoted value ends, and whether its quote is closed on this line."""
-    depth = len(head) - 1 - len(head[:-1].rstrip(b"\\"))
+    depth = len(head) - 1 - len(head[:-1].rstrip(b"\\")) if head[-2:-1] == b"\\" else 0
     limit = min(len(data), start + LONGEST)
     if depth:  # a string within a string: it ends at the same escaped quote
         mark = b"\\" * depth + bytes((quote,))
@@ -161,7 +213,7 @@ def next_line(page: Page, end: int) -> None:
     stripped = above.rstrip(b" \t|>+-0123456789\\").rstrip(b" \t")
     block = above.rstrip()[-1:] in b"|>+-" or above.rstrip(b" \t0123456789+-")[-1:] in b"|>"
     name_end = stripped.rstrip(_TO_NAME)
-    name = name_end.translate(_NAME_BYTES).rpartition(b" ")[2]
+    name = name_end.translate(NAME_BYTES).rpartition(b" ")[2]
     force, kind = classify(name)
     if force == BENIGN:
         return
@@ -212,7 +264,7 @@ def argument(page: Page, end: int) -> None:
     low = max(0, start - _BACK)
     head = data[low:start]
     name_end = head.rstrip(b" \t\n,\"'\\")
-    name = name_end.translate(_NAME_BYTES).rpartition(b" ")[2]
+    name = name_end.translate(NAME_BYTES).rpartition(b" ")[2]
     flag = name.startswith(b"-")
     force, kind = classify(name)
     if force == BENIGN:
@@ -252,10 +304,10 @@ def spaced(page: Page, end: int) -> None:
     start = end - LEAD
     head = data[max(0, start - _BACK) : start]
     before = head.rstrip(b"\"'`").rstrip(b" \tN")
-    word = before.translate(_NAME_BYTES).rpartition(b" ")[2]
+    word = before.translate(NAME_BYTES).rpartition(b" ")[2]
     if word.lower() in (b"by", b"as", b"is"):
         stripped = before[: -len(word)].rstrip()
-        word = stripped.translate(_NAME_BYTES).rpartition(b" ")[2]
+        word = stripped.translate(NAME_BYTES).rpartition(b" ")[2]
         if b"identified" in before.lower()[-60:]:
             word = b"password"
     force, kind = classify(word)
@@ -281,7 +333,7 @@ def paired(page: Page, end: int) -> None:
     at = head.lower().rfind(b"value")
     before = head[:at].rstrip(b" \t\r\n\"'\\-,;{}")
     while before:
-        word = before.translate(_NAME_BYTES).rpartition(b" ")[2]
+        word = before.translate(NAME_BYTES).rpartition(b" ")[2]
         force, kind = classify(word)
         if force != BENIGN:
             take(page, start, force, kind, head, 0, b":", loose=True)
@@ -303,7 +355,7 @@ def said(page: Page, end: int) -> None:
             return
     head = data[max(0, start - _BACK) : start]
     before = re.sub(rb"(?i)[ \t\"'`(:=]*(?:\\b(?:is|was|value|of|equals|to|=)[ \t:]*)?[\"'`(]*$", b"", head[-40:])
-    words = head.translate(_NAME_BYTES).split()
+    words = head.translate(NAME_BYTES).split()
     while words and words[-1].lower() in (b"is", b"was", b"value", b"of", b"equals", b"to"):
         words.pop()
     if not words or not before:

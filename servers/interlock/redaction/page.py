@@ -15,6 +15,7 @@ class Page:
         self.decoded = 0  # base64 runs before this place were decoded already
         self.unquoted = 0  # and percent-encoded text
         self.secrets: dict[bytes, int] = {}  # Kubernetes Secrets up to here were done, by how their keys are quoted
+        self.named = 0  # the end of the last name that was looked at
         self.printed = 0  # commands up to here were looked at
         self.cookies = 0  # cookie headers up to here were done
         self.table = 0  # rows up to here belong to a table that was done

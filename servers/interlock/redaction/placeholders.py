@@ -7,7 +7,6 @@ be guessed is numbered by its place, so that not even equality shows.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from typing import Final
@@ -15,7 +14,7 @@ from typing import Final
 PLACEHOLDER: Final = re.compile(rb"\[secret:[a-z][a-z0-9-]{0,40}:[a-z0-9]{1,16}\]")
 OPEN: Final = b"[secret:"
 LONGEST: Final = 8 + 41 + 1 + 16 + 1
-_ID_BYTES: Final = 9  # 72 bits
+_ID_BYTES: Final = 8  # 64 bits
 
 _RUNS: Final = re.compile(rb"a+|A+|0+|[^aA0]+")
 _CLASSES: Final = bytes(
@@ -44,8 +43,8 @@ class Numbers:
                 self._next += 1
             self._next += 1
             return b"[secret:%s:%s]" % (kind.encode(), number)
-        digest = hashlib.blake2b(value, key=self._key, digest_size=_ID_BYTES).digest()
-        return b"[secret:%s:%s]" % (kind.encode(), base64.b32encode(digest).rstrip(b"=").lower())
+        digest = hashlib.blake2b(value, key=self._key, digest_size=_ID_BYTES).hexdigest()
+        return f"[secret:{kind}:{digest}]".encode()
 
 
 def is_random(value: bytes) -> bool:

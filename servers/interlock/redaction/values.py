@@ -19,6 +19,7 @@ _CLASSES: Final = bytes(
     ord("a") if 97 <= c <= 122 else ord("A") if 65 <= c <= 90 else ord("0") if 48 <= c <= 57 else ord("-")
     for c in range(256)
 )
+_RUNS_ENOUGH: Final = re.compile(rb"(?:a++|A++|0++|-++){6}")
 _UUID: Final = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _HEX: Final = re.compile(rb"[0-9a-fA-F]+")
 
@@ -86,9 +87,17 @@ def looks_random(value: bytes, least: int = 16) -> bool:
 
 def is_secret(value: bytes, force: int, quoted: bool) -> bool:
     """Whether `value` under a name of this force (see `names`) must go."""
-    if len(value) < 3 or force == BENIGN:
+    length = len(value)
+    if length < 3 or force == BENIGN or (force == WEAK and length < 20):
         return False
-    value = value[:_LOOK]
+    if length > _LOOK:
+        value = value[:_LOOK]
+    if length >= 12 and force >= STRONG and value.isalnum():
+        # the common case first: letters and digits alone, many of both
+        classes = value.translate(_CLASSES)
+        digits = classes.count(b"0")
+        if digits >= 3 and length - digits >= 3 and _RUNS_ENOUGH.match(classes) and not value.startswith(b"MII"):
+            return True
     lower = value.lower()
     if lower in _WORDS or _REFERENCE.fullmatch(value):
         return False

@@ -1,0 +1,91 @@
+"""What follows a name that announces a secret, where it is no plain `name = value`: one look decides which reading fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from .blocks import described, table
+from .decoding import entity, percent
+from .keyed import LEAD, NAME_BYTES, argument, element, next_line, paired, said, spaced
+from .names import BENIGN, classify
+
+if TYPE_CHECKING:
+    from .page import Page
+    from .spans import Found
+
+_BACK: Final = 64
+_AFTER: Final = 320
+_DELIMITERS: Final = b" \t\r\n\"'`\\,)]|%&;><:={"
+
+# In this order; each ends where the value begins.
+_FOLLOWS: Final = re.compile(
+    rb"(?P<described>:[ \t]{0,2}\r?\n-{3,5}\r?\n(?=\S))"
+    rb"|(?P<paired>[\"'\\]{0,4}[,;]?\s{1,40}(?:-[ \t])?[\"'\\]{0,4}(?i:\w{0,12}value)[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}[\"'\\]{0,4}(?=[^\s\"'\\]))"
+    rb"|(?P<nested>[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}\{[^{}]{0,200}?[\"'\\\s]value[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}[\"'\\]{0,4}(?=[^\s\"'\\]))"
+    rb"|(?P<next>[\"']{0,2}[ \t]{0,4}[:=][ \t]{0,4}(?:[|>][+-]?\d?|\\)?[ \t]{0,4}\r?\n[ \t+-]{1,60}[\"']?(?=[^\s\"'#]))"
+    rb"|(?P<argument>\\?[\"'],[ \t\r\n]{0,40}\\?[\"'](?=[^\s\"'\\]))"
+    rb"|(?P<flag>\\?[\"']?[ \t]{1,4}\\?[\"']?(?=[^\s\"'\\-]))"
+    rb"|(?P<element>(?:[ \t][^<>\n]{0,80})?>(?=[^<\s]))"
+    rb"|(?P<spaced>[ \t]{1,4}(?:as[ \t]|is[ \t])?N?[\"'`](?=[^\s\"']))"
+    rb"|(?P<said>[\"'`)]{1,2}[ \t]{1,2}[\"'`(]{0,2}(?=[A-Za-z0-9+/_.~=-]{16}))"
+    rb"|(?P<percent>(?:%22|%27)?(?:%20)?(?:%3A|%3D|%3a|%3d)(?:%20)?(?:%22|%27)?(?=[^\s&%]{3}))"
+    rb"|(?P<entity>&(?:quot|#34|#39|apos);[ \t]{0,3}(?:[:=]|=&gt;)[ \t]{0,3}&(?:quot|#34|#39|apos);(?=[^\s&]))"
+    rb"|(?P<bare>[ \t]{3,40}(?=[A-Za-z0-9+/_.~=-]{16}))"
+)
+
+
+class Named:
+    def __init__(self, find: Callable[[bytes, int], list[Found]]) -> None:
+        self._find = find
+
+    def __call__(self, page: Page, end: int) -> None:
+        data = page.data
+        low = end - _BACK if end > _BACK else 0
+        head = data[low:end]
+        bare = head.rstrip(_DELIMITERS)
+        if len(bare) == len(head):  # the anchor took the first letter of what follows a comma
+            bare = head[:-1].rstrip(_DELIMITERS)
+        name_end = low + len(bare)
+        if name_end <= page.named:
+            return  # the same name once more
+        page.named = name_end
+        name = bare.translate(NAME_BYTES).rpartition(b" ")[2]
+        force, _ = classify(name)
+        if force == BENIGN:
+            return
+        match = _FOLLOWS.match(data, name_end, name_end + _AFTER)
+        if match is None:
+            table(page, end)
+            return
+        start, kind = match.end(), match.lastgroup
+        if kind == "flag":
+            if name[:1] == b"-":
+                argument(page, start + LEAD)
+                return
+            if data[start - 1] in b"\"'":
+                spaced(page, start + LEAD)
+            elif match.end() - match.start() >= 3:
+                said(page, start + 16)
+            table(page, end)
+        elif kind == "element":
+            element(page, start + LEAD)
+        elif kind == "percent":
+            percent(page, start, self._find)
+        elif kind in ("said", "bare"):
+            said(page, start + 16)
+            table(page, end)
+        else:
+            _READERS[kind or ""](page, start + (1 if kind == "entity" else LEAD))
+
+
+_READERS: Final[dict[str, Callable[[Page, int], None]]] = {
+    "described": described,
+    "paired": paired,
+    "nested": paired,
+    "next": next_line,
+    "argument": argument,
+    "spaced": spaced,
+    "entity": entity,
+}
