@@ -96,7 +96,7 @@ def put_back(
     if not manifest.partial:
         foreign += _put_back_files(facts, manifest, tag, progress)
     if manifest.index is not None and (progress is None or progress.index):
-        _unlock_own(facts, tag)
+        unlock_own(facts, tag)
         here_index = file_digest(facts.gitdir / "index")
         if here_index != manifest.index[0]:
             _replace_index(facts, manifest.path / INDEX_OLD if manifest.index[0] else None, tag)
@@ -240,7 +240,7 @@ def _replace_index(facts: Facts, source: Path | None, tag: str) -> None:
         own.unlink(missing_ok=True)
 
 
-def _unlock_own(facts: Facts, tag: str) -> None:
+def unlock_own(facts: Facts, tag: str) -> None:
     """A lock that this change left behind when it was killed; never somebody else's."""
     lock, own = facts.gitdir / "index.lock", facts.gitdir / f"interlock-{tag}.lock"
     with suppress(OSError):

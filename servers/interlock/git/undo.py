@@ -9,7 +9,7 @@ from interlock.guard.errors import Code, Failed, Refused
 from interlock.guard.model import Action, Call, Outcome
 from interlock.untrusted import one_line
 
-from .applying import Stands, compare, put_back, ref_value
+from .applying import Stands, compare, put_back, ref_value, unlock_own
 from .branches import protected_in
 from .contents import shown_path
 from .effects import file_actions, git_action, names_of
@@ -101,6 +101,7 @@ def settle(repo: pygit2.Repository, facts: Facts, manifest: Manifest, tag: str) 
     tree = WorkTree(facts.root)
     for path, *_ in manifest.files:
         tree.clean(path, tag)
+    unlock_own(facts, tag)
     stands = list(compare(repo, facts, manifest).values())
     if stands and all(state is Stands.AFTER for state in stands):
         return Outcome.DONE
