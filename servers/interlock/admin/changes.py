@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from interlock.guard.errors import Broken, Code, Refused
+from interlock.untrusted import visible
 
 from .home import Opened, open_home, person
-from .terminal import say, say_json, table, when
+from .terminal import many, on_terminal, say, say_json, table, when
 
 if TYPE_CHECKING:
     from interlock.guard.changes import Change
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("changes", help="what agents changed")
-    parser.add_argument("--session", default="")
-    parser.add_argument("--agent", default="")
-    parser.add_argument("--limit", type=int, default=30)
+    parser.add_argument("--session", default="", metavar="S", help="only this session's")
+    parser.add_argument("--agent", default="", metavar="A", help="only this agent's")
+    parser.add_argument("--limit", type=int, default=30, metavar="N", help="at most so many, newest first (default 30)")
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=_changes)
 
@@ -51,7 +52,16 @@ def _changes(arguments: argparse.Namespace) -> int:
             say_json([_as_json(change) for change in changes])
             return 0
         rows = [
-            (c.id, when(c.at), c.session, c.agent, c.tool, "; ".join(c.resources)[:90], c.status, c.undo.name.lower())
+            (
+                c.id,
+                when(c.at),
+                c.session,
+                c.agent or f"{c.user} (person)",
+                c.tool,
+                "; ".join(c.resources)[:90],
+                c.status,
+                c.undo.name.lower(),
+            )
             for c in changes
         ]
         columns = ("id", "at", "session", "agent", "tool", "what", "status", "undo")
@@ -68,38 +78,81 @@ def _undo(arguments: argparse.Namespace) -> int:
             change = opened.changes.get(arguments.id)
             if change is None:
                 raise Refused(Code.INVALID, f"there is no change {arguments.id}", hint="interlock changes lists them")
-            wanted = [change]
-        else:
-            wanted = [c for c in opened.changes.list(session=arguments.session, limit=10_000) if c.status == "done"]
-            if not wanted:
-                raise Refused(
-                    Code.INVALID, f"session {arguments.session} has nothing to undo", hint="interlock changes"
-                )
+            return _undo_all(opened, [change], arguments.dry_run, arguments.anyway)
+        of_session = opened.changes.list(session=arguments.session, limit=10_000)
+        wanted = in_force(of_session)
+        for change in of_session:
+            if change.status in ("permitted", "unknown"):
+                say(f"{change.id} ({change.tool}) is {change.status}: left alone; interlock show {change.id}")
+        if not wanted:
+            raise Refused(
+                Code.INVALID,
+                f"session {arguments.session} has nothing to undo",
+                hint="interlock changes lists them",
+            )
         return _undo_all(opened, wanted, arguments.dry_run, arguments.anyway)
 
 
+def in_force(changes: Sequence[Change]) -> list[Change]:
+    """Of one session's changes, newest first, those whose effect the session has left: an undo and what it undid
+    cancel each other out, and undoing the undo would only do the thing again."""
+    here = {change.id: change for change in changes}
+    found = []
+    for change in changes:
+        if change.status != "done":
+            continue
+        members, below = 1, here.get(change.undoes)
+        while below is not None:
+            members, below = members + 1, here.get(below.undoes)
+        if members % 2:
+            found.append(change)
+    return found
+
+
 def _undo_all(opened: Opened, changes: Sequence[Change], dry_run: bool, anyway: bool) -> int:
-    """Newest first, across servers; stops at the first that cannot be put back, for older ones lie below it."""
+    """Newest first, across servers. What cannot be put back is left, and all that lies below it in the same places."""
+    from interlock.guard.person import undo
+
     pipelines: dict[str, PersonPipeline] = {}
+    left: list[str] = []
+    kept: list[str] = []  # places of what is left
+    passed: list[str] = []  # places that newer ones of this dry run would have put back
     try:
         for change in changes:
+            if _meets(change.resources, kept):
+                say(f"{change.id}  left: it lies below what could not be put back")
+                left.append(change.id)
+                continue
             if change.server not in pipelines:
                 pipelines[change.server] = _pipeline(opened, change.server)
             pipeline = pipelines[change.server]
-            pipeline.accept_drift = anyway
-            from interlock.guard.person import undo
-
-            worked, text = undo(pipeline, change.id, dry_run)
-            say(text)
-            if not worked:
-                if len(changes) > 1:
-                    say(f"stopped at {change.id}; what is newer is undone, what is older is not touched")
-                return 1
+            pipeline.accept_drift = anyway or (dry_run and _meets(change.resources, passed))
+            answer = undo(pipeline, change.id, dry_run)
+            if answer.is_error:
+                print(f"interlock: {visible(answer.text)}", file=sys.stderr)
+                left.append(change.id)
+                kept += change.resources
+            else:
+                say(f"{change.id}  {answer.text}")
+                passed += change.resources
     finally:
         for pipeline in pipelines.values():
             pipeline.server.close()
             pipeline.guard.records.close()
-    return 0
+    if len(changes) > 1:
+        what = "would be undone" if dry_run else "undone"
+        more = f"; left: {', '.join(left)}" if left else ""
+        say(f"\n{len(changes) - len(left)} of {len(changes)} changes {what}{more}")
+    return 1 if left else 0
+
+
+def _meets(resources: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether one of these is, holds or lies in one of the others."""
+    return any(
+        one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+        for one in resources
+        for other in others
+    )
 
 
 def _pipeline(opened: Opened, server: str) -> PersonPipeline:
@@ -120,9 +173,10 @@ def _list(arguments: argparse.Namespace) -> int:
         if arguments.json:
             say_json(usage)
             return 0
-        rows = [(s["id"], when(s["at"]), s["agent"], _size(s["bytes"])) for s in usage["snapshots"]]
+        rows = [(s["id"], when(s["at"]), s["agent"] or "(person)", _size(s["bytes"])) for s in usage["snapshots"]]
         table(("change", "at", "agent", "size"), rows, "no snapshots")
-        say(f"\n{_size(usage['bytes'])} in {len(rows)} snapshots")
+        if rows and on_terminal():
+            say(f"\n{_size(usage['bytes'])} in {many(len(rows), 'snapshot')}")
     return 0
 
 
@@ -136,7 +190,7 @@ def _purge(arguments: argparse.Namespace) -> int:
             raise Broken(f"there is no snapshot {', '.join(missing)}", hint="interlock snapshots list")
         sign_and_store(person(), opened.state, "purge", ids=arguments.ids)
         opened.snapshots.purge(arguments.ids)
-        say(f"purged {', '.join(arguments.ids)}: they can no longer be undone")
+        say(f"purged {', '.join(arguments.ids)}: what it was kept for can no longer be undone")
     return 0
 
 

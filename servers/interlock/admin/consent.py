@@ -6,16 +6,19 @@ Approving needs the person's key; denying needs none. Not for showing a call who
 from __future__ import annotations
 
 import argparse
-import getpass
-import os
 import sys
 
 from interlock.guard.approvals import Approvals, Pending
-from interlock.guard.errors import Broken, Code, Refused
+from interlock.guard.errors import Code, Refused
+from interlock.guard.keys import account
 from interlock.guard.model import Risk
+from interlock.untrusted import one_line
 
-from .home import Opened, open_home, person
-from .terminal import say, say_json, span, table
+from .home import Opened, open_home, person, span_of
+from .terminal import on_terminal, say, say_json, span, table
+
+PREVIEW_LINES = 200
+RESOURCES_SHOWN = 20
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,9 +29,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("approve", help="consent to one pending call")
     parser.add_argument("id", metavar="ID")
     parser.add_argument(
-        "--for", dest="duration", metavar="30m", help="also to the same on the same resource, for this long"
+        "--for", dest="duration", type=span_of, metavar="30m", help="also to the same on the same resource, so long"
     )
-    parser.add_argument("--times", type=int, metavar="N", help="at most so often")
+    parser.add_argument("--times", type=int, metavar="N", help="with --for: at most so often, this call included")
     parser.set_defaults(run=_approve)
 
     parser = subparsers.add_parser("deny", help="say no to a pending call")
@@ -52,66 +55,95 @@ def _pending(arguments: argparse.Namespace) -> int:
             for p in waiting
         ]
         table(("id", "agent", "tool", "risk", "what", "expires in", "status"), rows, "nothing waits for you")
-        if rows:
+        if rows and on_terminal():
             say("\ninterlock show ID tells more; interlock approve ID or deny ID answers")
     return 0
 
 
 def _approve(arguments: argparse.Namespace) -> int:
-    from interlock.guard.policy_types import seconds
-
+    if arguments.times is not None and (arguments.duration is None or arguments.times < 1):
+        print("interlock approve: --times counts at least one call, and needs --for 30m beside it", file=sys.stderr)
+        return 2
     with open_home() as opened:
         pending = _find(opened, arguments.id)
         say(shown(pending))
+        sys.stdout.flush()
         if pending.risk is Risk.CRITICAL:
+            if arguments.duration is not None:
+                raise Refused(Code.DENIED, "what is critical is approved one call at a time", hint="leave out --for")
             _type_name(pending)
-        duration = seconds(arguments.duration) if arguments.duration else None
-        if arguments.times is not None and duration is None:
-            raise Broken("--times needs --for", hint="interlock approve ID --for 30m --times 5")
-        opened.approvals.approve(person(), pending.id, for_s=duration, times=arguments.times)
-        more = f", and its like for {arguments.duration}" if duration else ""
+        opened.approvals.approve(person(), pending.id, for_s=arguments.duration, times=arguments.times)
+        more = ""
+        if arguments.duration is not None and arguments.times != 1:
+            often = f", {arguments.times} times in all" if arguments.times else ""
+            more = f", and the same again for {span(arguments.duration)}{often}"
+            more += f" (end it: interlock revoke grant-{pending.id})"
         say(f"\napproved {pending.id}{more}. The agent goes on with {pending.server}_guard(resume={pending.id}).")
     return 0
 
 
 def _deny(arguments: argparse.Namespace) -> int:
     with open_home() as opened:
-        pending = _find(opened, arguments.id)
-        opened.approvals.deny(pending.id, getpass.getuser())
-        say(f"denied {pending.id}: {pending.tool} by {pending.agent}")
+        pending = _find(opened, arguments.id, "pending", "approved")
+        opened.approvals.deny(pending.id, account())
+        say(f"denied {pending.id}: {pending.tool} by {pending.agent}. The agent is told not to try it again.")
     return 0
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
     with open_home() as opened:
-        opened.approvals.revoke(arguments.id, getpass.getuser())
-        say(f"revoked {arguments.id}")
+        id = arguments.id if arguments.id.startswith("grant-") else f"grant-{arguments.id}"
+        opened.approvals.revoke(id, account())
+        say(f"revoked {id}")
     return 0
 
 
-def _find(opened: Opened, id: str) -> Pending:
+def _find(opened: Opened, id: str, *among: str) -> Pending:
     approvals: Approvals = opened.approvals
     pending = approvals.find(id)
     if pending is None:
         raise Refused(Code.INVALID, f"no call {id} waits", hint="interlock pending lists those that do")
-    if pending.status != "pending":
-        raise Refused(Code.INVALID, f"{id} is {pending.status}", hint="only a pending call can be answered")
+    if pending.status not in (among or ("pending",)):
+        hint = (
+            f"interlock deny {id} takes it back" if pending.status == "approved" else "interlock pending lists others"
+        )
+        raise Refused(Code.INVALID, f"{id} is {answered(pending)}", hint=hint)
     return pending
 
 
+def answered(pending: Pending) -> str:
+    """How a request stands, with who and why: `declined by ops`, `void (halted by ops ...)`."""
+    by = f" by {pending.by}" if pending.by and pending.status in ("approved", "declined", "spent") else ""
+    why = f" ({pending.ended_why})" if pending.ended_why else ""
+    word = {"spent": "approved", "approved": "approved already", "pending": "waiting"}.get(
+        pending.status, pending.status
+    )
+    return f"{word}{by}{', and used' if pending.status == 'spent' else ''}{why}"
+
+
 def shown(pending: Pending) -> str:
-    """What a person consents to, rendered by the guard alone: action, target, risk, preview, then the agent's reason."""
+    """What a person consents to, in the guard's words alone: action, target, risk, preview, then the agent's reason."""
+    resources = [one_line(resource, 4000) for resource in pending.resources]
+    more = [f"and {len(resources) - RESOURCES_SHOWN} more"] if len(resources) > RESOURCES_SHOWN else []
+    what = [*resources[:RESOURCES_SHOWN], *more] or ["-"]
+    client = f", in {one_line(pending.client, 80)}" if pending.client else ""
     lines = [
-        f"{pending.tool}  {'; '.join(pending.resources)}",
+        f"{pending.id}  {one_line(pending.tool)}  {pending.status}",
+        f"what      {what[0]}",
+        *(f"          {resource}" for resource in what[1:]),
         f"risk      {pending.risk.name.lower()}",
-        f"agent     {pending.agent}" + (f"  ({pending.client})" if pending.client else ""),
-        f"why asked {pending.why}" if pending.why else "",
+        f"agent     {one_line(pending.agent)}{client}",
+        f"asked     {one_line(pending.why, 400)}" if pending.why else "",
+        *(f"          {one_line(why, 400)}" for why in pending.asks if why not in pending.why),
         f"rules     {', '.join(pending.rules)}" if pending.rules else "",
-        *(f"stays lost {lost}" for lost in pending.lost),
+        *(f"lost      {one_line(lost, 400)} cannot be put back" for lost in pending.lost),
     ]
     text = "\n".join(line for line in lines if line)
-    if pending.preview:
-        text += "\n\n" + "\n".join(f"  {line}" for line in pending.preview.splitlines()[:60])
+    preview = pending.preview.splitlines()
+    if preview:
+        text += "\n\n" + "\n".join(f"  {line}" for line in preview[:PREVIEW_LINES])
+    if len(preview) > PREVIEW_LINES:
+        text += f"\n  [and {len(preview) - PREVIEW_LINES} more lines: interlock show {pending.id} --json]"
     if pending.reason:
         text += f"\n\nthe agent says: {pending.reason!r}"
     return text
@@ -119,12 +151,14 @@ def shown(pending: Pending) -> str:
 
 def _type_name(pending: Pending) -> None:
     """Critical always needs a terminal, and the resource's name typed: nobody approves it by habit."""
-    name = next(iter(pending.resources), "").rstrip("/").rpartition("/")[2] or pending.tool
-    if not (sys.stdin.isatty() and os.isatty(sys.stderr.fileno())):
+    name = one_line(next(iter(pending.resources), "").rstrip("/").rpartition("/")[2] or pending.tool)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(
-            Code.DENIED, "a critical call is approved on a terminal only", hint=f"interlock approve {pending.id}"
+            Code.DENIED,
+            "a critical call is approved on a terminal only, with its name typed",
+            hint=f"run `interlock approve {pending.id}` in a terminal",
         )
-    print(f"\nThis is critical. Type {name!r} to approve it: ", end="", file=sys.stderr, flush=True)
+    print(f"\nThis is critical. To approve it, type its name ({name}): ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != name:
         raise Refused(Code.DECLINED, "that is not its name; nothing was approved")
 

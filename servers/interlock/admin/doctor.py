@@ -48,7 +48,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         return 0
     lines: list[Line] = []
     with open_home(create=True) as opened:
-        for check in (_platform, _policy, _keys, _state, _records, _disk, _kernel, _client, _anchor, _shell):
+        for check in (_platform, _policy, _keys, _state, _records, _disk, _kernel, _client, _anchor, _programs):
             try:
                 lines += check(opened)
             except Broken as broken:
@@ -75,7 +75,7 @@ def _policy(opened: Opened) -> Iterator[Line]:
 
     path = find_policy(None)
     policy = load(path)
-    yield Line("policy", "ok", f"{path}: {len(policy.rules)} rules")
+    yield Line("policy", "ok", f"{path}: {len(policy.rules)} rules; servers {', '.join(policy.sections) or 'none'}")
     for warning in policy.warnings:
         yield Line("policy", "note", f"line {warning.line}: {warning.message}")
 
@@ -131,7 +131,14 @@ def _client(opened: Opened) -> Iterator[Line]:
         value = os.environ.get(name)
         if value:
             odd = "${" in value or not Path(value).expanduser().is_absolute()
-            yield Line(f"${name}", "wrong" if odd else "note", value)
+            where = "; a client hands on its own environment: set it there too, or the servers use other places"
+            yield Line(f"${name}", "wrong" if odd else "note", value + ("" if odd else where))
+    scripts = Path(sys.executable).parent / "interlock"
+    yield Line(
+        "command", "ok" if scripts.exists() else "note", os.fspath(scripts) if scripts.exists() else "not installed"
+    )
+    if opened.halt.orders():
+        yield Line("halt", "note", "; ".join(opened.halt.describe().splitlines()))
 
 
 def _anchor(opened: Opened) -> Iterator[Line]:
@@ -143,10 +150,16 @@ def _anchor(opened: Opened) -> Iterator[Line]:
         yield Line("anchor", "note", detail)
 
 
-def _shell(opened: Opened) -> Iterator[Line]:
-    for name in ("rg", "git", "kubectl", "bwrap"):
+def _programs(opened: Opened) -> Iterator[Line]:
+    """What the servers start, and for which of them."""
+    wanted = {"rg": "files", "git": "git", "kubectl": "kubectl", "bwrap": "logs"}
+    sections = opened.policy.sections if opened.policy is not None else {}
+    for name, server in wanted.items():
         found = _find_program(name)
-        yield Line(name, "ok" if found else "note", found or "not found")
+        if found:
+            yield Line(name, "ok", found)
+        elif server in sections:
+            yield Line(name, "note" if name in ("rg", "bwrap") else "wrong", f"not found; the {server} server needs it")
 
 
 def _find_program(name: str) -> str:

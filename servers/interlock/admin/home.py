@@ -5,6 +5,7 @@ Opened as late as can be, so that each command loads only what it needs.
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,17 +103,22 @@ def open_home(create: bool = False) -> Iterator[Opened]:
 
 
 def home_path() -> Path:
-    """As the servers find it, without loading the policy when a variable says it."""
+    """As the servers find it. Of the policy only `state` is read: a halt must work under one that is broken."""
     from interlock.places import HOME_VARIABLE, home_of
 
-    if os.environ.get(HOME_VARIABLE):
-        return home_of(None, None)
-    from interlock.guard.policy import find_policy, load
+    return home_of(None if os.environ.get(HOME_VARIABLE) else _named(), None)
+
+
+def _named() -> str | None:
+    """The policy's `state`; None where it names none or cannot be read as YAML."""
+    from interlock.guard.policy_files import find_policy, read_file
 
     try:
-        return home_of(None, load(find_policy(None)))
+        tree = read_file(find_policy(None)).tree.value
     except Broken:
-        return home_of(None, None)
+        return None
+    node = tree.get("state") if isinstance(tree, dict) else None
+    return node.value if node is not None and isinstance(node.value, str) else None
 
 
 def person() -> Person:
@@ -121,4 +127,27 @@ def person() -> Person:
 
     from interlock.guard.keys import Person
 
-    return Person.load(lambda: getpass.getpass("passphrase of your key: "))
+    def passphrase() -> str:
+        try:
+            os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        except OSError:  # getpass would read a pipe then, in which anybody may have typed
+            raise Broken("your key has a passphrase and there is no terminal to ask for it", hint="use one") from None
+        return getpass.getpass("passphrase of your key: ")
+
+    return Person.load(passphrase)
+
+
+def server_names() -> list[str]:
+    """The servers that exist; `registry` would load all that they can do."""
+    package = Path(__file__).resolve().parent.parent
+    return sorted(path.parent.name for path in package.glob("*/actions.py"))
+
+
+def span_of(text: str) -> int:
+    """`90s`, `15m`, `4h`, `30d` on the command line as seconds: a `type` for argparse."""
+    from interlock.guard.policy_types import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}") from None

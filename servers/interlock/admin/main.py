@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -55,9 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"interlock {__version__}")
     name = next((word for word in argv if not word.startswith("-")), "")
     if name not in COMMANDS or argv[0].startswith("-"):
-        if argv and name:
-            print(f"interlock: there is no command {name!r}\n", file=sys.stderr)
-        if not argv or name:
+        if argv and name and not argv[0].startswith("-"):
+            print(f"interlock: there is no command {name!r}{_nearest(name)}", file=sys.stderr)
+            return 2
+        if not argv:
             parser.print_help(sys.stderr)
             return 2
         parser.parse_args(argv)
@@ -76,9 +78,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"interlock: hint: {visible(problem.hint)}", file=sys.stderr)
         return 1
     except BrokenPipeError:
+        # Whoever read has gone: what is still buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f"; did you mean `interlock {near[0]}`?" if near else "; `interlock --help` lists them"
 
 
 def exists(name: str) -> bool:

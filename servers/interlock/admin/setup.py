@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from interlock.guard.errors import Broken
 from interlock.guard.keys import create_keys, keys_dir
+
+from .home import server_names
+from .terminal import say
 
 PROFILES = ("readonly", "development", "staging", "production", "incident")
 
@@ -40,8 +43,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _init(arguments: argparse.Namespace) -> int:
     target = Path(arguments.policy).expanduser() if arguments.policy else default_policy()
     roots = [_root(path) for path in arguments.paths or [os.fspath(Path.cwd())]]
-    if target.exists():
-        raise Broken(f"{target} exists", hint="edit it, or move it away and run this again")
+    if not target.is_absolute():
+        target = Path.cwd() / target
+    if target.exists() or target.is_symlink():
+        raise Broken(
+            f"there is a policy already: {target}",
+            hint="edit it (interlock policy check says whether it is right), or move it away and run this again",
+        )
+    _refuse_inside(target, roots)
     text = policy_text(roots, arguments.profile, arguments.agent)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = _make_keys(arguments.passphrase)
@@ -49,16 +58,46 @@ def _init(arguments: argparse.Namespace) -> int:
         file.write(text)
     from interlock.guard.policy import load
 
-    load(target)  # what we wrote must start a server
-    print(f"policy   {target}  (profile {arguments.profile}; edit it, then: interlock policy check)")
-    print(f"keys     {keys_dir()}  ({'made' if made else 'already there'})")
+    policy = load(target)  # what we wrote must start a server
+    here = Path(__file__).resolve().parent.parent
+    served = [name for name in server_names() if name in policy.sections and (here / name / "tools.py").exists()]
+    found = _found(policy.sections)
+    say(f"policy   {target}  (profile {arguments.profile})")
+    say(f"keys     {keys_dir()}  ({'made' if made else 'already there'})")
     for root in roots:
-        print(f"folder   {root}  ({'read' if arguments.profile == 'readonly' else 'write'})")
-    print("\nRegister the files server, for example in Claude Code:\n")
-    print(f"  claude mcp add files -- {_script('interlock-files')}{_policy_option(target)}\n")
-    print("Then: interlock status, interlock pending, interlock halt --reason '...'\n")
-    print(SHELL_WARNING)
+        say(f"folder   {root}  ({'read' if arguments.profile == 'readonly' else 'read and write'})")
+    for line in found:
+        say(line)
+    say("\nRegister the servers, for example in Claude Code:\n")
+    for name in served:
+        say(f"  claude mcp add {name} -- {_command(name)}{_policy_option(target)}")
+    if target != default_policy():
+        say(f"\nThe command line has to know this policy too: export INTERLOCK_POLICY={target}")
+    say("\nEdit the policy, then: interlock policy check. Later: interlock status, pending, changes, halt.\n")
+    say(SHELL_WARNING)
     return 0
+
+
+def _found(sections: Mapping[str, Any]) -> Iterator[str]:
+    """What else was found here, a line each."""
+    git, kubectl = sections.get("git"), sections.get("kubectl")
+    if git is not None:
+        remotes = f"remotes {', '.join(git.remotes)}" if git.remotes else "no remotes"
+        yield from (f"git      {repository}  ({remotes})" for repository in git.repositories)
+    if kubectl is not None:
+        for name, context in kubectl.contexts.items():
+            yield f"kubectl  {name}  (namespaces {', '.join(context.namespaces)})"
+
+
+def _command(name: str) -> str:
+    """How a client starts this server; by its whole path, for clients have a PATH of their own."""
+    script = _script(f"interlock-{name}")
+    if Path(script).is_absolute():
+        return script
+    interlock = _script("interlock")
+    if Path(interlock).is_absolute():
+        return f"{interlock} serve {name}"
+    return f"{sys.executable} -m interlock.admin.main serve {name}"
 
 
 def default_policy() -> Path:
@@ -99,11 +138,22 @@ def _root(path: str) -> Path:
     real = Path(path).expanduser().resolve()
     if not real.is_dir():
         raise Broken(f"{path} is no folder", hint="name folders that exist")
-    if real in (Path("/"), Path.home().resolve()) or real in Path.home().resolve().parents:
+    home = Path.home().resolve()
+    if real == home or real in home.parents:
+        what = "is your home folder" if real == home else "holds your home folder"
         raise Broken(
-            f"{real} holds your keys and this policy", hint="name the project's folder instead: interlock init PATH"
+            f"{real} {what}: your keys and Interlock's policy lie in it",
+            hint="name a project's folder instead: interlock init PATH",
         )
     return real
+
+
+def _refuse_inside(target: Path, roots: Sequence[Path]) -> None:
+    """An agent must not reach its own policy."""
+    real = target.parent.resolve() / target.name
+    for root in roots:
+        if real.is_relative_to(root):
+            raise Broken(f"the policy {target} would lie in {root}, where agents work", hint="write it elsewhere")
 
 
 def _make_keys(passphrase: bool) -> bool:
@@ -114,6 +164,8 @@ def _make_keys(passphrase: bool) -> bool:
         import getpass
 
         secret = getpass.getpass("passphrase for your key: ")
+        if not secret:
+            raise Broken("an empty passphrase protects nothing", hint="run it again, or leave out --passphrase")
         if secret != getpass.getpass("once more: "):
             raise Broken("the two passphrases differ", hint="run it again")
     create_keys(secret)
@@ -145,16 +197,15 @@ def _remotes(repository: Path) -> list[str]:
 
 def _contexts() -> list[tuple[str, str]]:
     """Names of the kubeconfig's contexts with their namespace."""
+    from interlock.documents import DocumentError, load_documents
+
     path = Path.home() / ".kube" / "config"
     if not path.is_file():
         return []
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        config: Any = YAML(typ="safe", pure=True).load(path.read_text())
+        config = load_documents(path.read_text(), "yaml")[0]
         return [(str(c["name"]), str(c["context"].get("namespace") or "default")) for c in config["contexts"]]
-    except (OSError, YAMLError, KeyError, TypeError, AttributeError):
+    except (OSError, UnicodeDecodeError, DocumentError, IndexError, KeyError, TypeError, AttributeError):
         print(f"interlock: {path} cannot be read as a kubeconfig; left out", file=sys.stderr)
         return []
 
@@ -171,7 +222,8 @@ def _quoted(text: str) -> str:
 
 
 def _script(name: str) -> str:
-    beside = Path(sys.argv[0]).resolve().parent / name
+    """The installed script's path, beside the interpreter that runs this; its bare name where there is none."""
+    beside = Path(sys.executable).parent / name
     return os.fspath(beside) if beside.exists() else name
 
 

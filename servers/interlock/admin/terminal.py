@@ -84,3 +84,8 @@ def span(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f}{unit}"
     return f"{max(0, seconds):.0f}s"
+
+
+def many(count: int, thing: str) -> str:
+    """`1 snapshot`, `12 snapshots`."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from interlock.untrusted import one_line
+
 from .errors import Code, Refused
-from .model import Call, Decision, Link, Look, Tool
-from .pipeline import Pipeline
+from .model import Answer, Call, Decision, Effect, Link, Look, Result, Tool
+from .pipeline import Permit, Pipeline
 from .trail import Trail
 
 
@@ -25,18 +27,35 @@ class PersonPipeline(Pipeline):
     def decide(self, trail: Trail, call: Call, look: Look) -> Decision:
         decision = self._deciding(call.policy).bounds(look.actions)
         trail.decision = decision
-        if decision.rules and decision.code and decision.effect.name == "DENY":
-            raise Refused(decision.code, decision.reason, hint=decision.hint, rule=decision.rules[0])
+        if decision.effect is Effect.DENY:
+            rule = decision.rules[0] if decision.rules else ""
+            raise Refused(decision.code, decision.reason, hint=decision.hint, rule=rule)
         if look.asks and not (self.accept_drift or look.dry):
-            raise Refused(Code.CONFLICT, "; ".join(look.asks), hint="look at it; --anyway undoes it all the same")
+            raise Refused(
+                Code.CONFLICT,
+                "; ".join(one_line(reason, 400) for reason in look.asks),
+                hint="look at it; --anyway undoes it all the same",
+            )
         return replace(decision, lost=tuple(a.lost for a in look.actions if a.lost))
 
     def reserve(self, call: Call, look: Look) -> None:
         return None
 
+    def run(self, trail: Trail, permit: Permit) -> Result:
+        """What a person reads needs no fence; a dry run says what has drifted."""
+        result = replace(super().run(trail, permit), untrusted=False)
+        drifted = "; ".join(one_line(reason, 400) for reason in permit.look.asks)
+        if not permit.look.dry:
+            return replace(result, header="")
+        warning = f"\nit would stop here: {drifted}; --anyway goes on" if drifted and not self.accept_drift else ""
+        return replace(result, text=result.text.rstrip("\n") + warning, header="would be undone (dry run)")
 
-def undo(pipeline: PersonPipeline, id: str, dry_run: bool) -> tuple[bool, str]:
-    """Undo one change, or show what it would do. Returns whether it worked and what to say."""
+    def _note(self, trail: Trail, permit: Permit) -> str:
+        lost = f"; stays lost: {'; '.join(permit.decision.lost)}" if permit.decision.lost else ""
+        return f"undone (to do it again: interlock undo {permit.call.id}{lost})" if permit.slot is not None else ""
+
+
+def undo(pipeline: PersonPipeline, id: str, dry_run: bool) -> Answer:
+    """Undo one change, or show what it would do."""
     raw = {"id": id, "dry_run": dry_run}
-    answer = pipeline.enforce(f"{pipeline.server.name}_undo", raw, Link(), client="interlock undo")
-    return not answer.is_error, answer.text
+    return pipeline.enforce(f"{pipeline.server.name}_undo", raw, Link(), client="interlock undo")
