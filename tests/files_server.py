@@ -18,10 +18,8 @@ from interlock.opening import open_guard, open_server
 from interlock.sandbox.broker import start_broker
 from interlock.sandbox.children import Program
 
-LIMITS = (
-    "limits: {calls: {max: 100000, per: 1m}, local_changes: {max: 100000, per: 1h}, repeats: {max: 10000, per: 10m}}\n"
-)
-LIMITS += "approvals: {wait: 0s}\n"
+LIMITS = "limits:\n  calls: {max: 100000, per: 1m}\n  local_changes: {max: 100000, per: 1h}\n"
+LIMITS += "  repeats: {max: 10000, per: 10m}\n  failures: {max: 10000, per: 5m, open_for: 1s}\napprovals: {wait: 0s}\n"
 
 
 class Search:
