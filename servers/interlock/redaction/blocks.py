@@ -233,7 +233,7 @@ def table(page: Page, end: int) -> None:
                 at += len(cell) + 1
         return
     cells = list(_CELLS.finditer(header))
-    if len(cells) < 2 or not all(re.fullmatch(rb"[\w .()%/#-]{1,40}", cell.group()) for cell in cells):
+    if len(cells) < 2 or re.search(rb"\d", header) or not all(re.fullmatch(rb"[\w .()%/#-]{1,40}", cell.group()) for cell in cells):
         return
     rows = _rows(page, line_end + 1)
     columns = [(one.start(), cells[n + 1].start() if n + 1 < len(cells) else 1 << 20, classify(one.group().replace(b" ", b"_"))) for n, one in enumerate(cells)]

@@ -15,7 +15,7 @@ from typing import Any, Final
 from interlock.guard.model import Redacted
 
 from .containers import container_spans, keys_only, known_container
-from .engine import BLOCK, Engine, Pattern, open_engine
+from .engine import BLOCK, MASK, SHIFT, Engine, Pattern, open_engine
 from .keyed import BARE, LONGEST
 from .page import Page
 from .placeholders import OPEN, PLACEHOLDER, Numbers, is_random
@@ -209,8 +209,9 @@ class Rules:
         floods: dict[int, int] = {}
         means, families, token = self._means, self._by_anchor, self._token
         for start in range(0, len(data), BLOCK):
-            for end, pattern in self.engine.hits(data, start, min(len(data), start + BLOCK)):
-                rule, width = means[pattern]
+            for hit in self.engine.hits(data, start, min(len(data), start + BLOCK)):
+                end = hit >> SHIFT
+                rule, width = means[hit & MASK]
                 if rule >= 0:
                     if end + _DEEP >= page.covered:
                         token(page, rule, end, width)
@@ -328,6 +329,8 @@ def _outside(found: list[Found], held: list[tuple[int, int]]) -> list[Found]:
 
 def _settle(data: bytes, found: list[Found], held: list[tuple[int, int]]) -> list[Found]:
     """Placeholders that the text already holds stay as they are; an overlong secret goes to the end of its run."""
+    if not held and all(one.end - one.start <= LONGEST for one in found):
+        return found
     settled: list[Found] = []
     index = 0
     for one in found:

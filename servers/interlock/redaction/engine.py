@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from .anchors import REACH
 
 BLOCK: Final = 1 << 20  # bytes per scan: what one list of hits may cost
+SHIFT: Final = 12  # bits of a pattern's index in a hit: hits are plain numbers, thousands of them are cheap
+MASK: Final = (1 << SHIFT) - 1
 VERSION: Final = 3
 
 
@@ -29,8 +31,8 @@ class Pattern(NamedTuple):
 
 
 class Engine(Protocol):
-    def hits(self, data: bytes, start: int, end: int) -> list[tuple[int, int]]:
-        """(end offset, pattern index) of each match that ends in (start, end], sorted."""
+    def hits(self, data: bytes, start: int, end: int) -> list[int]:
+        """(end offset << SHIFT | pattern index) of each match that ends in (start, end], sorted."""
         ...
 
 
@@ -80,14 +82,14 @@ class HyperscanEngine:
         self._new_scratch = lambda: hyperscan.Scratch(database)
         self._free: list[Any] = []  # scratch may serve one scan at a time; list.pop and append are atomic
 
-    def hits(self, data: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    def hits(self, data: bytes, start: int, end: int) -> list[int]:
         first = max(0, start - REACH)
-        found: list[tuple[int, int]] = []
+        found: list[int] = []
 
         def on_match(
             pattern: int, _from: int, to: int, _flags: int, _context: object, append: Any = found.append
         ) -> None:
-            append((to, pattern))
+            append(to << SHIFT | pattern)
 
         try:
             scratch = self._free.pop()
@@ -97,7 +99,8 @@ class HyperscanEngine:
         self._scan(view, match_event_handler=on_match, scratch=scratch)
         self._free.append(scratch)
         if first:
-            found = [(to + first, pattern) for to, pattern in found if to + first > start]
+            least = (start - first + 1) << SHIFT
+            found = [hit + (first << SHIFT) for hit in found if hit >= least]
         found.sort()  # hyperscan keeps no order between patterns
         return found
 
@@ -123,15 +126,15 @@ class PortableEngine:
         self._options = options
         self._lock = threading.Lock()
 
-    def hits(self, data: bytes, start: int, end: int) -> list[tuple[int, int]]:
-        found: set[tuple[int, int]] = set()
+    def hits(self, data: bytes, start: int, end: int) -> list[int]:
+        found: set[int] = set()
         piece = 1 << 16
         for at in range(start, end, piece):
             first, last = max(0, at - REACH), min(end, at + piece)
             window = data[first:last]
             for pattern in self._set.Match(window) or ():
                 found.update(
-                    (to + first, pattern) for to in self._ends(pattern, window, at - first) if to > at - first
+                    (to + first) << SHIFT | pattern for to in self._ends(pattern, window, at - first) if to > at - first
                 )
         return sorted(found)
 

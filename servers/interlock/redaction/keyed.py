@@ -62,9 +62,12 @@ def keyed(page: Page, end: int) -> None:
     elif before[3:] == b"=" or before[2:] == b": ":  # name=value, name: value
         close = start - 1 if before[3:] == b"=" else start - 2
         name = data[close - _NEAR if close > _NEAR else 0 : close].translate(NAME_BYTES).rpartition(b" ")[2]
-        if 3 < len(name) < _NEAR - 1 and name[:2] != b"//" and not name.isdigit():
+        if name.lower() == b"key":
+            if _SHORT.match(data, start):
+                return
+        elif 2 < len(name) < _NEAR - 1 and name[:2] != b"//" and not name.isdigit():
             force, kind = classify(name)
-            if force == BENIGN or (force < HUMAN and b" " in data[start : start + 8]):
+            if force == BENIGN or (force < HUMAN and _SHORT.match(data, start)):
                 return  # no secret's name, or too short for what a machine made
     tail = data[start - _TAIL : start] if start >= _TAIL else b""
     known = _HEADS.get(tail)
@@ -81,6 +84,7 @@ def keyed(page: Page, end: int) -> None:
     take(page, start, force, kind, data[low:start], start - low - name_at, separator)
 
 
+_SHORT: Final = re.compile(rb"\S{0,7}\s")  # shorter than anything that a machine made
 _PREFIXED: Final = re.compile(rb"[bBurRfF@N]{1,2}[\"'](?=[^\"'\s])")
 _TAIL: Final = 24  # bytes before a value that hold its name and separator in most texts
 _QUOTES: Final = (b'"', b"'", b"`")

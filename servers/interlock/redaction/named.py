@@ -57,7 +57,8 @@ class Named:
             return
         match = _FOLLOWS.match(data, name_end, name_end + _AFTER)
         if match is None:
-            table(page, end)
+            if data[name_end - len(name) - 2 : name_end - len(name)] not in (b": ", b"= "):
+                table(page, end)
             return
         start, kind = match.end(), match.lastgroup
         if kind == "flag":

@@ -39,7 +39,7 @@ def merge(found: list[Found]) -> list[Found]:
     """Sorted, overlapping ones joined. The joined span takes the kind of its longest part."""
     if len(found) < 2:
         return found
-    found.sort(key=lambda one: (one.start, -one.end))
+    found.sort()
     merged = [found[0]]
     longest = found[0].end - found[0].start
     for one in found[1:]:
