@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Self
+import os
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from interlock.guard.model import Kind, Risk, UndoClass, Verb
-from interlock.guard.policy_types import NameGlob, PlaceGlob, PolicyModel, Text
+from interlock.guard.policy_types import NameGlob, PolicyModel, Text, place_glob
 
 _COMMON: Final = {"source": Kind.TEXT, "inside": Kind.FLAG}
 
@@ -46,10 +47,25 @@ class Kubernetes(PolicyModel):
     )
 
 
+def _as_written(value: Any) -> str:
+    """Checked as every glob over places, but with its links left: whoever can place a link in a source's folder
+    must not choose what is read, so `sources` refuses a folder that leads through one. Raises ValueError."""
+    place_glob(value)
+    text: str = os.path.expanduser(value)  # noqa: PTH111 (a glob, not a path)
+    return os.path.normpath(text)
+
+
+LogGlob = Annotated[
+    str,
+    BeforeValidator(_as_written),
+    WithJsonSchema({"type": "string", "pattern": "^(~$|~/|/)", "examples": ["~/work/*", "/var/log/app/*.log*"]}),
+]
+
+
 class SourceSettings(PolicyModel):
     """One log source: exactly one of path, journald, docker, kubernetes."""
 
-    path: PlaceGlob | None = Field(default=None, description="Files by path or glob, e.g. /var/log/app/*.log*.")
+    path: LogGlob | None = Field(default=None, description="Files by path or glob, e.g. /var/log/app/*.log*.")
     journald: Journald | None = Field(default=None, description="Entries of a systemd unit.")
     docker: Docker | None = Field(default=None, description="Output of Docker containers.")
     kubernetes: Kubernetes | None = Field(default=None, description="Output of Kubernetes pods.")

@@ -10,13 +10,14 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, cast
 
 from interlock.guard.errors import Failed
 
 BLOCK: Final = 1 << 20
+ABOVE: Final = 16 << 10  # bytes above a block that go with it
 LINE_CAP: Final = 64 << 10  # bytes of one line that are looked at
 MAX_BACKWARD: Final = 512 << 20  # bytes of one line that are skipped when reading from the end
 MAX_UNPACKED: Final = 16 << 30
@@ -55,14 +56,34 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines, joined by LF, without the last one's LF. `end` is where reading goes on after it."""
+    """Whole lines, joined by LF, without the last one's LF. `end` is where reading goes on after it.
+
+    `above`: what stands before it (at most ABOVE bytes), so that a secret is seen that began there.
+    """
 
     offset: int
     data: bytes
     end: int
+    above: bytes = b""
 
 
-def forward(read: Callable[[int], bytes], offset: int, budget: Budget, size: int = BLOCK, end: int | None = None) -> Iterator[Block]:
+def forward(
+    read: Callable[[int], bytes], offset: int, budget: Budget, size: int = BLOCK, end: int | None = None, above: bytes = b""
+) -> Iterator[Block]:
+    """Blocks with what stands above each; see `_forward`. `above`: what stands before `offset`."""
+    for block in _forward(read, offset, budget, size, end):
+        yield replace(block, above=above)
+        above = joined(above, block.data)
+
+
+def joined(above: bytes, data: bytes) -> bytes:
+    """The last ABOVE bytes of lines and further lines."""
+    if len(data) >= ABOVE:
+        return data[-ABOVE:]
+    return (above + b"\n" + data)[-ABOVE:] if above else data
+
+
+def _forward(read: Callable[[int], bytes], offset: int, budget: Budget, size: int, end: int | None) -> Iterator[Block]:
     """Blocks from `read(n)` (a stream, or a file at `offset`, which must be the start of a line) up to `end`.
 
     `end` is a start of a line, or None for all there is. The last line needs no LF.
@@ -174,9 +195,15 @@ def backward(fd: int, end: int, budget: Budget, size: int = 64 << 10, start: int
             capped = _capped(whole, budget)
             if cut and budget.cut_lines > known:
                 budget.cut_lines -= 1  # the same line, counted above
-            yield Block(position + len(head), capped, ends)
+            yield Block(position + len(head), capped, ends, lines_above(fd, position + len(head)))
         tail, cut = head, 0
         size = min(BLOCK, size * 2)
+
+
+def lines_above(fd: int, offset: int) -> bytes:
+    """What stands in a file before a start of a line, at most ABOVE bytes, without its last LF."""
+    low = max(0, offset - ABOVE)
+    return os.pread(fd, offset - low, low).removesuffix(b"\n") if offset else b""
 
 
 def file_reader(fd: int, offset: int) -> Callable[[int], bytes]:

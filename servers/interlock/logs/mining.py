@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .dissect import continues, dissect
+from .blocks import ABOVE
 from .masking import collapse, group_key, mask
 from .merging import merge
 from .safe import CONTEXT, Safe, context_above, spans_lines
@@ -95,7 +96,6 @@ class Miner:
         self.timed: bool | None = None  # lines carry times: what has none belongs to the event above
         self._safe = safe
         self._above = b""  # the last bytes of the block before, whole lines
-        self._spanning = False
         self._sample = sample
         self._keep = keep
         self._stop = stop
@@ -107,13 +107,18 @@ class Miner:
         self._once: set[bytes] = set()
         self._known: dict[tuple[str, str, str], int] = {}
 
-    def feed(self, block: bytes, offset: int) -> list[bytes]:
-        """Count a block of whole lines (no final newline). Returns its cache keys, one per line, for `assign`."""
-        if self._safe is not None:
-            spanning = spans_lines(block)
-            if spanning or self._spanning:
-                block = self._safe.block(block, self._above)
-            self._spanning = spanning
+    def feed(self, block: bytes, offset: int, above: bytes | None = None) -> list[bytes]:
+        """Count a block of whole lines (no final newline). Returns its cache keys, one per line, for `assign`.
+
+        `above`: what stands before it; by default the end of the block that was fed last.
+        """
+        if above is not None:
+            self._above = above
+        if self._safe is not None and (spans_lines(block) or spans_lines(self._above)):
+            raw = block
+            block = self._safe.block(block, self._above)
+        else:
+            raw = block
         keys = block.translate(None, DIGITS).split(b"\n")
         counts = Counter(keys)
         number = len(self.blocks)
@@ -139,7 +144,7 @@ class Miner:
             record.blocks.append(count)
         if self._sample:
             self._take_samples(block, len(keys), offset)
-        self._above = whole_lines(block[-CONTEXT:])
+        self._above = raw[-ABOVE:]
         return keys
 
     def assign(self, block: bytes, keys: list[bytes]) -> list[int]:
@@ -206,7 +211,7 @@ class Miner:
         bare = b"\0" + _PATH.sub(b"/", key) if b"/" in key else key
         entry = self._second.get(bare)
         if entry is None:
-            before = lines[max(0, at - 3) : at] if at >= 3 else [self._above, *lines[:at]]
+            before = lines[max(0, at - 2) : at] if at >= 2 else [self._above[-CONTEXT:], *lines[:at]]
             entry = self._enter(line, b"\n".join(before)[-CONTEXT:], offset + sum(map(len, lines[:at])) + at)
             self._second[bare] = entry
         return entry
@@ -326,9 +331,3 @@ def _spread(block: bytes, lines: int, count: int) -> list[int]:
         return starts
     found = {block.find(b"\n", part * len(block) // count) + 1 for part in range(count)}
     return sorted(found)
-
-
-def whole_lines(data: bytes) -> bytes:
-    """What follows the first LF, without the last one: of a cut-out piece, the lines that are whole."""
-    first = data.find(b"\n")
-    return b"" if first < 0 else data[first + 1 :].removesuffix(b"\n")

@@ -17,7 +17,7 @@ from interlock.globs import Matcher, compile_globs
 from interlock.guard.errors import Code, Failed, Refused
 from interlock.paths import Roots
 
-from .blocks import BLOCK, LINE_CAP, Block, Budget, file_reader, forward, packing_of, unpacked
+from .blocks import BLOCK, LINE_CAP, Block, Budget, file_reader, forward, joined, lines_above, packing_of, unpacked
 from .unwrap import Unwrapper, unwrapper
 
 MAX_FILES: Final = 2_000  # of one source; the newest are kept
@@ -55,7 +55,7 @@ class Part:
         assert self.opener is not None
         fd = self.opener()
         try:
-            yield from forward(file_reader(fd, start), start, budget, size, end)
+            yield from forward(file_reader(fd, start), start, budget, size, end, lines_above(fd, start))
         finally:
             os.close(fd)
 
@@ -68,7 +68,7 @@ class Part:
             else:
                 read = unpacked(fd, self.packing, budget) if self.packing else file_reader(fd, 0)
             wrapped: Unwrapper | None = None
-            offset = -1
+            offset, above = -1, b""
             for block in forward(read, 0, budget, size):
                 if offset < 0:
                     offset, wrapped = 0, unwrapper(block.data[:LINE_CAP])
@@ -77,30 +77,31 @@ class Part:
                     continue
                 data = wrapped.feed(block.data)
                 if data:
-                    yield Block(offset, data, offset + len(data) + 1)
+                    yield Block(offset, data, offset + len(data) + 1, above)
+                    above = joined(above, data)
                     offset += len(data) + 1
             rest = wrapped.flush() if wrapped is not None else b""
             if rest:
-                yield Block(offset, rest, offset + len(rest))
+                yield Block(offset, rest, offset + len(rest), above)
         finally:
             if fd >= 0:
                 os.close(fd)
 
 
 def _from(blocks: Iterator[Block], start: int, end: int | None) -> Iterator[Block]:
-    """Of a stream, what lies between two starts of lines."""
+    """Of a stream, the lines that start within [start, end)."""
     for block in blocks:
         if block.end <= start:
             continue
         if end is not None and block.offset >= end:
             return
-        data = block.data
-        offset = block.offset
+        data, offset, above = block.data, block.offset, block.above
         if offset < start:
-            data, offset = data[start - offset :], start
+            cut = data.rfind(b"\n", 0, start - offset) + 1  # a start within a line means that line
+            above, data, offset = joined(above, data[:cut].removesuffix(b"\n")), data[cut:], offset + cut
         if end is not None and block.end > end:
             data = data[: end - offset].removesuffix(b"\n")
-        yield Block(offset, data, min(block.end, end) if end is not None else block.end)
+        yield Block(offset, data, min(block.end, end) if end is not None else block.end, above)
 
 
 class FileSource:

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from interlock.guard.errors import Code, Failed, Refused
 
-from .blocks import Block, Budget, backward
+from .blocks import Block, Budget, backward, file_reader, forward, lines_above
 from .dissect import dissect
 from .parts import Part
-from .safe import LONG_CONTEXT, Safe
+from .safe import Safe
 from .searching import RANK
 from .timestamps import TimeReader
-from .windows import Piece, Source, Span, available, budget_time, pieces, window_of
+from .windows import Piece, Source, Span, available, budget_time, pieces, snapped, window_of
 
 MAX_CHUNK: Final = 4 << 20  # raw bytes that one answer is chosen from
 POLL: Final = 0.2  # seconds between two looks at a followed source
@@ -72,6 +72,7 @@ class Reader:
     def tail(self, count: int, span: Span, before: Position | None = None) -> Read:
         """The last `count` lines, or the last before a position."""
         parts = self._parts()
+        before = snapped(parts, before)
         rows: list[Row] = []
         begun = before is None
         for part in reversed(parts):
@@ -84,8 +85,6 @@ class Reader:
             rows = self._last_of(part, count - len(rows), span, limit) + rows
             if len(rows) >= count or self.budget.spent():
                 break
-        if not begun:
-            raise _lost_cursor()
         read = Read(rows[-count:])
         if len(rows) >= count and read.rows:
             read.older = (read.rows[0].part.id, read.rows[0].offset)
@@ -95,14 +94,11 @@ class Reader:
     def head(self, count: int, span: Span, start: Position | None = None) -> Read:
         """The first `count` lines of the window, or from a position on."""
         parts = self._parts()
-        if start is not None and all(part.id != start[0] for part in parts):
-            raise _lost_cursor()
+        start = snapped(parts, start)
         rows: list[Row] = []
         end: Position | None = None
-        above = b""
         for piece in pieces(parts, span, self.budget, start=start, size=256 << 10):
-            rows += self._rows(piece.part, piece.block, above)
-            above = piece.block.data[-LONG_CONTEXT:]
+            rows += self._rows(piece.part, piece.block)
             end = (piece.part.id, piece.block.end)
             if len(rows) > count:
                 break
@@ -116,6 +112,7 @@ class Reader:
     def around(self, count: int, time: float | None, place: Position | None) -> Read:
         """Half of the lines before a time or position, half from it on."""
         parts = self._parts()
+        place = snapped(parts, place)
         if place is None:
             assert time is not None
             place = self._place_of(parts, time)
@@ -130,15 +127,8 @@ class Reader:
         for part in parts:
             if part.problem:
                 continue
-            if part.seekable:
-                reader = TimeReader(part.changed or budget_time())
-                found = window_of(part, Span(since=time), reader)
-                for piece in pieces([part], Span(since=time), self.budget, size=64 << 10):
-                    return part.id, piece.block.offset
-                del found
-            else:
-                for piece in pieces([part], Span(since=time), self.budget, size=64 << 10):
-                    return part.id, piece.block.offset
+            for piece in pieces([part], Span(since=time), self.budget, size=64 << 10):
+                return part.id, piece.block.offset
         return None
 
     # ---------------------------------------------------------------- following
@@ -153,40 +143,43 @@ class Reader:
         parts = [part for part in self._parts() if part.seekable and not part.problem]
         if not parts:
             raise Failed("this source cannot be followed", hint="read_log with tail shows its end")
-        current = next((p for p in parts if start is not None and p.id == start[0]), parts[-1])
-        offset = start[1] if start is not None and current.id == start[0] else _size(current)
+        start = snapped(parts, start)
+        part = next((p for p in parts if start is not None and p.id == start[0]), parts[-1])
+        fd = _open(part)
+        offset = start[1] if start is not None and part.id == start[0] else os.fstat(fd).st_size
         read = Read()
-        chunk = 0
         until = time.monotonic() + seconds
-        while True:
-            ended = wait(POLL) or time.monotonic() >= until
-            size = _size(current)
-            if size < offset:
-                self.budget.note("the file was cut while it was followed: read from its start")
-                offset = 0
-            if size > offset:
-                offset, chunk = self._new_lines(current, offset, read, count, chunk)
-                progress(len(read.rows) + read.dropped)
-            else:
-                newer = self._newer(current)
-                if newer is not None:
+        try:
+            while True:
+                ended = wait(POLL) or time.monotonic() >= until
+                size = os.fstat(fd).st_size
+                if size < offset:
+                    self.budget.note("the file was cut while it was followed: read from its start")
+                    offset = 0
+                newer = self._newer(part) if size == offset else None
+                if size > offset:
+                    offset = self._new_lines(part, fd, offset, read, count)
+                    progress(len(read.rows) + read.dropped)
+                elif newer is not None:  # the old file is read to its end, which nobody writes to any more
                     self.budget.note("the file was renamed while it was followed: went on with the new one")
-                    current, offset = newer, 0
+                    os.close(fd)
+                    fd, part, offset = _open(newer), newer, 0
                     continue
-            if ended:
-                break
-        read.next = (current.id, offset)
+                if ended:
+                    break
+        finally:
+            os.close(fd)
+        read.next = (part.id, offset)
         return read
 
-    def _new_lines(self, part: Part, offset: int, read: Read, count: int, chunk: int) -> tuple[int, int]:
-        """Whole lines from an offset on; the last one waits for its line end."""
+    def _new_lines(self, part: Part, fd: int, offset: int, read: Read, count: int) -> int:
+        """Whole lines from an offset on; the last one waits for its line end. Returns where to go on."""
         limits = Budget(seconds=5, max_bytes=8 << 20)
-        for block in part.blocks(limits, offset, size=256 << 10):
-            if not _ends_line(part, block.end):
+        for block in forward(file_reader(fd, offset), offset, limits, 256 << 10, above=lines_above(fd, offset)):
+            if os.pread(fd, 1, block.end - 1) != b"\n":
                 break
-            chunk += len(block.data)
-            if len(read.rows) < count and chunk < MAX_CHUNK:
-                rows = self._rows(part, block, b"")
+            if len(read.rows) < count:
+                rows = self._rows(part, block)
                 room = count - len(read.rows)
                 read.rows += rows[:room]
                 read.dropped += len(rows[room:])
@@ -194,12 +187,13 @@ class Reader:
                 read.dropped += block.data.count(b"\n") + 1
             offset = block.end
         self.budget.scanned += limits.scanned
-        return offset, chunk
+        return offset
 
     def _newer(self, current: Part) -> Part | None:
+        """The live file of a followed one's series, if that is another by now."""
         parts = [p for p in self.source.parts(Budget()) if p.seekable and not p.problem and p.series == current.series]
-        if not parts or parts[-1].id == current.id:
-            return None
+        if not parts or parts[-1].id == current.id or not parts[-1].size:
+            return None  # while the new file is empty, the old one may still be written to
         return parts[-1]
 
     # ---------------------------------------------------------------- pieces
@@ -228,7 +222,7 @@ class Reader:
                     size += len(block.data)
                     lines += block.data.count(b"\n") + 1
                     if self._level == 0 and not span.bounded:
-                        if lines >= count + 64 or size > MAX_CHUNK:
+                        if lines >= count or size > MAX_CHUNK:
                             break
                     else:
                         fresh = self._in(part, block, span)
@@ -240,24 +234,22 @@ class Reader:
             finally:
                 os.close(fd)
             return list(rows)[-count:]
-        above = b""
-        kept: deque[tuple[Piece, bytes]] = deque()
+        kept: deque[Piece] = deque()
         lines = 0
         for piece in pieces([part], span, self.budget, size=64 << 10):
             if limit is not None and piece.block.offset >= limit:
                 break
-            kept.append((piece, above))
+            kept.append(piece)
             lines += piece.block.data.count(b"\n") + 1
-            above = piece.block.data[-LONG_CONTEXT:]
-            while len(kept) > 1 and (lines - kept[0][0].block.data.count(b"\n") - 1 >= count + 64 and self._level == 0 or len(kept) > 512):
-                lines -= kept.popleft()[0].block.data.count(b"\n") + 1
-        for piece, before in kept:
-            rows.extend(row for row in self._rows(part, piece.block, before) if limit is None or row.offset < limit)
+            while len(kept) > 1 and (lines - kept[0].block.data.count(b"\n") - 1 >= count and self._level == 0 or len(kept) > 512):
+                lines -= kept.popleft().block.data.count(b"\n") + 1
+        for piece in kept:
+            rows.extend(row for row in self._rows(part, piece.block) if limit is None or row.offset < limit)
         return list(rows)[-count:]
 
     def _in(self, part: Part, block: Block, span: Span) -> list[Row]:
         reader = TimeReader(part.changed or budget_time())
-        rows = self._rows(part, block, b"")
+        rows = self._rows(part, block)
         if not span.bounded:
             return rows
         kept, inside = [], True
@@ -270,7 +262,7 @@ class Reader:
 
     def _of_blocks(self, part: Part, blocks: list[Block]) -> list[Row]:
         """Rows of neighbouring blocks, redacted together."""
-        texts = self.safe.lines(b"\n".join(block.data for block in blocks)) if blocks else []
+        texts = self.safe.lines(b"\n".join(block.data for block in blocks), blocks[0].above) if blocks else []
         rows, at = [], 0
         for block in blocks:
             offset = block.offset
@@ -282,8 +274,8 @@ class Reader:
         self.budget.lines += len(rows)
         return rows
 
-    def _rows(self, part: Part, block: Block, above: bytes) -> list[Row]:
-        texts = self.safe.lines(block.data, above)
+    def _rows(self, part: Part, block: Block) -> list[Row]:
+        texts = self.safe.lines(block.data, block.above)
         rows, offset = [], block.offset
         self.budget.lines += len(texts)
         for line, text in zip(block.data.split(b"\n"), texts, strict=True):
@@ -305,25 +297,6 @@ def before_first(read: Read) -> Position | None:
     return (read.rows[0].part.id, read.rows[0].offset) if read.rows else None
 
 
-def _lost_cursor() -> Refused:
-    return Refused(
-        Code.CONFLICT, "the file that this cursor points into is gone (rotated away or packed)", hint="read by time: around or since"
-    )
-
-
-def _size(part: Part) -> int:
+def _open(part: Part) -> int:
     assert part.opener is not None
-    try:
-        os.close(part.opener())
-    except Refused:
-        pass  # renamed away at this moment; its size is as last seen
-    return part.size or 0
-
-
-def _ends_line(part: Part, end: int) -> bool:
-    assert part.opener is not None
-    fd = part.opener()
-    try:
-        return end > 0 and os.pread(fd, 1, end - 1) == b"\n"
-    finally:
-        os.close(fd)
+    return part.opener()

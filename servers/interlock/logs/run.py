@@ -14,7 +14,7 @@ from .blocks import Budget
 from .comparing import compare
 from .matching import Pattern
 from .reading import Position, Read, Reader, cursor_of
-from .safe import LONG_CONTEXT, Safe
+from .safe import Safe
 from .searching import Query, search
 from .surveying import survey
 from .timestamps import given_time, shown_time
@@ -280,14 +280,8 @@ def _analyze(server: Logs, call: Call) -> Result:
 
 def _redacted_stream(source: Source, span: Span, safe: Safe, budget: Budget) -> Iterator[bytes]:
     """What the sandbox is fed: redacted lines, block by block."""
-    above = b""
-    last = ""
     for piece in pieces(available(source, budget), span, budget, size=256 << 10):
-        if piece.part.id != last:
-            above, last = b"", piece.part.id
-        data = "\n".join(safe.lines(piece.block.data, above))
-        above = piece.block.data[-LONG_CONTEXT:]
-        yield data.encode("utf-8", "replace") + b"\n"
+        yield "\n".join(safe.lines(piece.block.data, piece.block.above)).encode("utf-8", "replace") + b"\n"
 
 
 def _progress(call: Call) -> Callable[[int, int], None]:

@@ -20,7 +20,7 @@ from .parts import Part
 from .safe import CONTEXT, LONG_CONTEXT, Safe, context_above, spans_lines
 from .seeking import line_start
 from .timestamps import TimeReader
-from .windows import Piece, Source, Span, available, budget_time, pieces, window_of
+from .windows import Piece, Source, Span, available, budget_time, pieces, snapped, window_of
 
 RANK: Final = {"D": 0, "": 1, "I": 1, "W": 2, "E": 3, "F": 4}
 LARGE: Final = 32 << 20  # bytes of a file from which starting ripgrep pays
@@ -69,6 +69,7 @@ class Found:
 def search(source: Source, query: Query, detector: Any, budget: Budget, broker: Any = None, start: tuple[str, int] | None = None) -> Found:
     """Search a source. Raises Failed when no part of it can be read."""
     parts = available(source, budget)
+    start = snapped(parts, start)
     safe = Safe(detector, source.name)
     searcher = _Searcher(query, safe, budget, broker)
     if query.last:
@@ -105,11 +106,9 @@ class _Searcher:
             if self._by_ripgrep(part, start[1] if start else 0):
                 start = None
             else:
-                above = b""
                 for piece in pieces(parts[number : number + 1], self._query.span, self._budget, start=start):
-                    if not self._block(piece.part, piece.block, above):
+                    if not self._block(piece.part, piece.block):
                         return
-                    above = piece.block.data[-LONG_CONTEXT:]
                 start = None
             if self._full or self._budget.spent():
                 return
@@ -124,7 +123,7 @@ class _Searcher:
                 self._budget.note(f"{part.name}: {part.problem}")
                 continue
             for piece in self._backwards(part, limit):
-                if not self._block(piece.part, piece.block, b"", reverse=True):
+                if not self._block(piece.part, piece.block, reverse=True):
                     return
             if self._full or self._budget.spent():
                 return
@@ -158,13 +157,13 @@ class _Searcher:
 
     # ---------------------------------------------------------------- judging
 
-    def _block(self, part: Part, block: Block, above: bytes, reverse: bool = False) -> bool:
+    def _block(self, part: Part, block: Block, reverse: bool = False) -> bool:
         """Judge the candidates of a block; False once the limit is reached."""
-        data = block.data
+        data, above = block.data, block.above
         self._budget.lines += data.count(b"\n") + 1
         spanning = spans_lines(data) or spans_lines(above)
         if spanning or b"\x1b" in data:  # secrets over many lines, colours within words: redact it all, then look
-            texts = self._safe.lines(data, above[-LONG_CONTEXT:])
+            texts = self._safe.lines(data, above)
             raw = data.split(b"\n")
             places = []
             at = 0
@@ -172,7 +171,7 @@ class _Searcher:
                 places.append((at, text))
                 at += len(line) + 1
             for at, text in reversed(places) if reverse else places:
-                if self._counts(text) and not self._take(part, block, at, text, above):
+                if self._counts(text) and not self._take(part, block, at, text):
                     return False
             return True
         starts = self._starts(data)
@@ -184,7 +183,7 @@ class _Searcher:
                 self._count_later(line, before)
                 continue
             text = self._safe.line(line, before)
-            if self._counts(text) and not self._take(part, block, at, text, above):
+            if self._counts(text) and not self._take(part, block, at, text):
                 return False
         return True
 
@@ -229,7 +228,7 @@ class _Searcher:
             return False
         return query.exclude is None or not query.exclude.matches(text)
 
-    def _take(self, part: Part, block: Block, at: int, text: str, above: bytes) -> bool:
+    def _take(self, part: Part, block: Block, at: int, text: str) -> bool:
         found, query = self.found, self._query
         found.count += 1
         if query.count_only:
@@ -241,13 +240,13 @@ class _Searcher:
             return False
         hit = Hit(part, block.offset + at, text)
         if query.context:
-            self._context(hit, block, at, above)
+            self._context(hit, block, at)
         found.hits.append(hit)
         return True
 
-    def _context(self, hit: Hit, block: Block, at: int, above: bytes) -> None:
+    def _context(self, hit: Hit, block: Block, at: int) -> None:
         count = self._query.context
-        data = block.data
+        data, above = block.data, block.above
         end = data.find(b"\n", at)
         upper = data[max(0, at - count * 4_096) : at] if at else b""
         lines = upper.split(b"\n")[:-1] if upper else []
@@ -349,8 +348,8 @@ class _Searcher:
         if self._query.context or len(self.found.hits) >= self._query.limit:
             base, data = cache.around(offset, (self._query.context + 1) * 2_048)
             block = Block(base, data, base + len(data) + 1)
-            return self._take(part, block, offset - base, text, b"")
-        return self._take(part, Block(offset, line, offset + len(line) + 1), 0, text, b"")
+            return self._take(part, block, offset - base, text)
+        return self._take(part, Block(offset, line, offset + len(line) + 1), 0, text)
 
 
 class _Chunk:

@@ -19,6 +19,8 @@ from .timestamps import TimeReader
 from .windows import Source, Span, available, budget_time, pieces
 
 MAX_TRACES: Final = 2_000  # stack traces told apart
+_TRACE_LINES: Final = 60
+_TRACE_LINE: Final = 1_000  # bytes
 _SMALLEST: Final = 2 << 10
 _SMALL: Final = 32 << 20  # bytes of a source every line of which is looked at for samples
 
@@ -98,25 +100,26 @@ def survey(source: Source, span: Span, detector: Any, budget: Budget, progress: 
     if total <= _SMALL:
         found.miner.sample_all()
     miner = found.miner
-    traces: dict[tuple[int, bytes], list[Any]] = {}
+    traces = _Traces(miner)
     readers: dict[int, TimeReader] = {}
     for piece in pieces(parts, span, budget, size=size):
         block, part = piece.block, piece.part
         reader = readers.get(id(part)) or readers.setdefault(id(part), TimeReader(part.changed or budget_time()))
         if not found.parts or found.parts[-1] != part.name:
             found.parts.append(part.name)
+            traces.end()
         first, last = _times(block.data, reader)
         _extend(found, first, last)
         found.blocks.append(BlockFacts(part, block.offset, len(block.data), first if first is not None else found.last))
         found.bytes += len(block.data) + 1
-        keys = miner.feed(block.data, block.offset)
+        keys = miner.feed(block.data, block.offset, block.above)
         number = len(miner.blocks) - 1
-        if miner.continued(number):
-            _collect_traces(miner, block.data, keys, number, traces)
+        traces.feed(block.data, keys, number)
         if progress is not None and number % 64 == 63:
             progress(found.bytes, total)
     budget.lines += miner.lines
-    found.traces = _grouped(found, traces)
+    traces.end()
+    found.traces = _grouped(found, traces.found)
     return found
 
 
@@ -146,27 +149,53 @@ def _times(data: bytes, reader: TimeReader) -> tuple[float | None, float | None]
     return first, last
 
 
-def _collect_traces(miner: Miner, block: bytes, keys: list[bytes], number: int, traces: dict[tuple[int, bytes], list[Any]]) -> None:
-    """Runs of continued lines with the line above each, told apart by their digit-free keys."""
-    ids = miner.assign(block, keys)
-    entries = miner.entries
-    lines: list[bytes] | None = None
-    at = 0
-    while at < len(ids):
-        if not entries[ids[at]].continuation:
-            at += 1
-            continue
-        start = at
-        while at < len(ids) and entries[ids[at]].continuation:
-            at += 1
-        head = ids[start - 1] if start else -1
-        key = (head, b"\n".join(keys[start : min(at, start + 60)]))
-        known = traces.get(key)
-        if known is not None:
-            known[0] += 1
-        elif len(traces) < MAX_TRACES:
-            lines = lines if lines is not None else block.split(b"\n")
-            traces[key] = [1, b"\n".join(lines[max(0, start - 1) : min(at, start + 60)])[:16_384], number]
+class _Traces:
+    """Collects runs of continued lines with the line above each, told apart by their digit-free keys.
+
+    A run may go on in the next block of the same part.
+    """
+
+    def __init__(self, miner: Miner) -> None:
+        self.found: dict[tuple[int, bytes], list[Any]] = {}
+        self._miner = miner
+        self._head = -1  # entry of the line above the run
+        self._keys: list[bytes] = []
+        self._raw: list[bytes] = []  # the line above, then the run
+        self._number = 0
+
+    def feed(self, block: bytes, keys: list[bytes], number: int) -> None:
+        if not self._miner.continued(number):
+            self._last_of(block, keys, number)
+            return
+        entries = self._miner.entries
+        lines = block.split(b"\n")
+        for entry, key, line in zip(self._miner.assign(block, keys), keys, lines, strict=True):
+            if entries[entry].continuation:
+                if len(self._keys) < _TRACE_LINES:
+                    self._keys.append(key)
+                    self._raw.append(line[:_TRACE_LINE])
+            else:
+                self._begin(entry, line, number)
+
+    def end(self) -> None:
+        """Count the run that is open."""
+        if self._keys:
+            known = self.found.get((self._head, b"\n".join(self._keys)))
+            if known is not None:
+                known[0] += 1
+            elif len(self.found) < MAX_TRACES:
+                self.found[self._head, b"\n".join(self._keys)] = [1, b"\n".join(self._raw), self._number]
+        self._head, self._keys, self._raw = -1, [], []
+
+    def _begin(self, head: int, line: bytes, number: int) -> None:
+        if self._keys:
+            self.end()
+        self._head, self._keys, self._raw, self._number = head, [], [line[:_TRACE_LINE]], number
+
+    def _last_of(self, block: bytes, keys: list[bytes], number: int) -> None:
+        """No line of this block continues another; its last one may be continued in the next."""
+        line = block[block.rfind(b"\n") + 1 :]
+        self._begin(self._miner.assign(line, keys[-1:])[0], line, number)
 
 
 def _grouped(found: Survey, traces: dict[tuple[int, bytes], list[Any]]) -> list[Trace]:

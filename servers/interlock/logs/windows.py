@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from interlock.guard.errors import Failed, Refused
+from interlock.guard.errors import Code, Failed, Refused
 
-from .blocks import BLOCK, Block, Budget
+from .blocks import BLOCK, Block, Budget, joined
 from .parts import Part
-from .seeking import Window, window
+from .seeking import Window, line_start, window
 from .timestamps import TimeReader
 
 _SLACK = 2.0  # seconds that neighbouring lines may be out of order in what cannot be probed
@@ -92,6 +92,26 @@ def pieces(parts: Sequence[Part], span: Span, budget: Budget, *, start: tuple[st
             budget.note(f"{part.name}: cannot be read ({os.strerror(error.errno or 0)})")
 
 
+def snapped(parts: Sequence[Part], position: tuple[str, int] | None) -> tuple[str, int] | None:
+    """A position that an agent gave, moved to the start of its line: no place in the middle of a secret is one."""
+    if position is None:
+        return None
+    part = next((part for part in parts if part.id == position[0]), None)
+    if part is None:
+        raise Refused(
+            Code.CONFLICT,
+            "the file that this cursor points into is gone (rotated away or packed)",
+            hint="read by time: around or since",
+        )
+    if not part.seekable or part.problem or part.opener is None:
+        return position
+    fd = part.opener()
+    try:
+        return position[0], line_start(fd, min(position[1], os.fstat(fd).st_size))
+    finally:
+        os.close(fd)
+
+
 def window_of(part: Part, span: Span, reader: TimeReader) -> Window:
     """The bytes of a plain file to read for a window."""
     assert part.opener is not None
@@ -157,20 +177,25 @@ def _filtered(blocks: Iterator[Block], span: Span, reader: TimeReader, *, trust:
                     continue
         offset = start = block.offset
         kept: list[bytes] = []
+
+        def run(begin: int, lines: list[bytes], end: int, block: Block = block) -> Block:
+            before = block.data[: begin - block.offset].removesuffix(b"\n")
+            return Block(begin, b"\n".join(lines), end, joined(block.above, before) if begin > block.offset else block.above)
+
         for line in block.data.split(b"\n"):
             value = reader.read(line)
             now_inside = inside if value is None else span.holds(value)
             if now_inside and not kept:
                 start = offset
             if not now_inside and kept:
-                yield Block(start, b"\n".join(kept), offset)
+                yield run(start, kept, offset)
                 kept = []
             inside = now_inside
             if inside:
                 kept.append(line)
             offset += len(line) + 1
         if kept:
-            yield Block(start, b"\n".join(kept), block.end)
+            yield run(start, kept, block.end)
 
 
 def _edges(data: bytes, reader: TimeReader) -> tuple[float | None, float | None]:
