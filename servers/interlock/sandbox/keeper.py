@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _IDLE = 600.0  # seconds after the last use for which sandboxes are kept ready
 _WAITING_MAX = 32
+_REST = 0.03  # seconds after handing one over before the next is made, so that the run has the machine
 _SPARE = 5.0  # seconds that a run may go over its time before the keeper ends the sandbox itself
 
 
@@ -123,6 +124,7 @@ class _Loop:
         self._waiting: deque[tuple[socket.socket, float]] = deque()
         self._lent: list[_Lent] = []
         self._used = -_IDLE
+        self._handed = -_REST
         self._ended = False
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = os.pipe()
@@ -165,6 +167,8 @@ class _Loop:
         times = [lent.deadline for lent in self._lent]
         if self._parked:
             times.append(self._used + _IDLE)
+            if len(self._parked) + self._backend.making < self._pool:
+                times.append(self._handed + _REST)
         patience = max(0.0, min(times) - time.monotonic()) + 0.01 if times else None
         return patience if kernel.LINUX else min(1.0, patience or 1.0)
 
@@ -214,6 +218,7 @@ class _Loop:
                 self._parked.appendleft(box)
                 continue
             box.release()
+            self._handed = time.monotonic()
             lent = _Lent(box, control, time.monotonic() + timeout + _SPARE)
             self._lent.append(lent)
             self._selector.register(control, selectors.EVENT_READ, lent)
@@ -224,7 +229,8 @@ class _Loop:
                 self._discard(self._parked.popleft())
             return
         missing = self._pool + len(self._waiting) - len(self._parked) - self._backend.making
-        if missing > 0:
+        resting = self._parked and not self._waiting and now < self._handed + _REST
+        if missing > 0 and not resting:
             self._backend.want(missing)
             self._rouse()
 
