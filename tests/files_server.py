@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from installation import Installation
 
 from interlock.files.searching import RIPGREP, ripgrep
@@ -94,3 +96,26 @@ def seen(folder: Path) -> dict[str, Any]:
         times = one.st_mtime_ns if not path.is_dir() or path.is_symlink() else 0
         found[str(path.relative_to(folder))] = (one.st_mode, one.st_uid, times, what)
     return found
+
+
+@pytest.fixture(scope="session")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Search]:
+    """ripgrep by a real broker, which may read everything below the tests' own folder."""
+    search = Search(tmp_path_factory.getbasetemp())
+    yield search
+    search.close()
+
+
+@pytest.fixture
+def server(installation: Installation, monkeypatch: pytest.MonkeyPatch, search: Search) -> Iterator[FilesServer]:
+    """One write root, `installation.work`; a profile that asks for nothing but mass deletes."""
+    for key, value in installation.environment.items():
+        monkeypatch.setenv(key, value)
+    server = FilesServer(installation, search)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def work(installation: Installation) -> Path:
+    return Path(os.path.realpath(installation.work))

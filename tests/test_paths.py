@@ -152,7 +152,7 @@ def test_places(roots: Roots, tmp_path: Path):
 
 def test_no_descriptor_is_left(roots: Roots, tmp_path: Path):
     (tmp_path / "app/link").symlink_to("../outside")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         content(roots, tmp_path / "app/src/main.py")
         roots.place(str(tmp_path / "app/src/a/b"), follow=True).close()
@@ -160,7 +160,7 @@ def test_no_descriptor_is_left(roots: Roots, tmp_path: Path):
             refusal(roots, tmp_path / bad)
             with pytest.raises(Refused):
                 roots.place(str(tmp_path / bad / "y"), follow=True).close() if bad != "app/none" else refuse()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def refuse() -> None:
@@ -177,7 +177,7 @@ def test_a_folder_swapped_for_a_link_never_leads_out(roots: Roots, tmp_path: Pat
     def swap() -> None:
         while not stop.is_set():
             for a, b in (("d", "kept"), ("other", "d"), ("d", "other"), ("kept", "d")):
-                os.rename(tmp_path / "app" / a, tmp_path / "app" / b)
+                (tmp_path / "app" / a).rename(tmp_path / "app" / b)
 
     thread = threading.Thread(target=swap)
     thread.start()
@@ -199,7 +199,7 @@ def test_a_folder_swapped_for_a_link_never_leads_out(roots: Roots, tmp_path: Pat
     "text",
     [
         "",
-        "a\0b",
+        "a\x00b",
         "~",
         "~/x",
         "~root/x",
@@ -208,10 +208,11 @@ def test_a_folder_swapped_for_a_link_never_leads_out(roots: Roots, tmp_path: Pat
         "%2e%2e/x",
         "a%2Fb",
         "%252e%252e",
-        "\ud800",
+        "�",
         "x" * 256,
-    ]
-    + ["y/" * 3000, "/" + "z" * 20000],
+        "y/" * 3000,
+        "/" + "z" * 20000,
+    ],
 )
 def test_what_is_no_path(text: str):
     with pytest.raises(Refused) as caught:
@@ -222,11 +223,21 @@ def test_what_is_no_path(text: str):
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        ("/srv/a/../b", "/srv/b"), ("a//./b/", "/srv/a/b"), ("../x", "/x"), ("/srv/ä ö", "/srv/ä ö"), ("a ", "/srv/a "),
-        ("100%", "/srv/100%"), ("x~", "/srv/x~"), ('"b\\xff"', "/srv/b\udcff"), ("a\\b", "/srv/a\\b"), ("-rf", "/srv/-rf"),
-        ("$(x)", "/srv/$(x)"), ("C:\\x", "/srv/C:\\x"), ("/../../etc", "/etc"),
+        ("/srv/a/../b", "/srv/b"),
+        ("a//./b/", "/srv/a/b"),
+        ("../x", "/x"),
+        ("/srv/ä ö", "/srv/ä ö"),
+        ("a ", "/srv/a "),
+        ("100%", "/srv/100%"),
+        ("x~", "/srv/x~"),
+        ('"b\\xff"', "/srv/b\udcff"),
+        ("a\\b", "/srv/a\\b"),
+        ("-rf", "/srv/-rf"),
+        ("$(x)", "/srv/$(x)"),
+        ("C:\\x", "/srv/C:\\x"),
+        ("/../../etc", "/etc"),
     ],
-)  # fmt: skip
+)
 def test_paths_by_their_text(text: str, path: str):
     assert parse(text, ("/srv",)) == path
 

@@ -47,7 +47,7 @@ def extent(bounds: Bounds, folder: int, name: str, real: str, found: os.stat_res
     """
     own = bounds.own(real, tree=True)
     if not stat.S_ISDIR(found.st_mode):
-        return Extent(1, found.st_size, False, own=own)
+        return Extent(1, _held(found), False, own=own)
     if any(root.startswith(real + "/") or root == real for root in bounds.paths):
         raise Refused(Code.OUT_OF_BOUNDS, f"{shown(real)} holds a root of the policy", hint="name what is inside it")
     files, size, protected, mount = 1, 0, False, False
@@ -56,13 +56,18 @@ def extent(bounds: Bounds, folder: int, name: str, real: str, found: os.stat_res
         for entry in walk(top, real):
             assert entry.stat is not None
             files += 1
-            size += entry.stat.st_blocks * 512
+            size += _held(entry.stat)
             for top_path in (real, to) if to else (real,):
                 protected = protected or bounds.protected(f"{top_path}/{entry.path}", change=True)
             mount = mount or (entry.is_folder and entry.stat.st_dev != found.st_dev)
     finally:
         os.close(top)
     return Extent(files, size, True, protected, own, mount)
+
+
+def _held(found: os.stat_result) -> int:
+    """Bytes that an entry really takes: holes take none."""
+    return min(found.st_size, found.st_blocks * 512)
 
 
 def take(files: Files, bounds: Bounds, place: Place, number: int, *, watched: bool) -> Take:
@@ -218,7 +223,8 @@ def _clean_up(
         )
     until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(time.time() + rule.keep))
     verb = "would be taken" if dry else "taken"
-    header = f"clean-up {shown(args.name)} in {shown(path)}: {len(steps)} {verb} ({counted(count, 'entry')}, {size_text(size)})"
+    header = f"clean-up {shown(args.name)} in {shown(path)}: {len(steps)} {verb}"
+    header += f" ({counted(count, 'entry')}, {size_text(size)})"
     header += f"; restorable until {until}, then the space is freed"
     if len(lines) > _SHOWN:
         lines = [*lines[:_SHOWN], f"… and {len(lines) - _SHOWN} more"]
