@@ -262,7 +262,7 @@ def test_a_linked_work_tree_of_a_repository_outside_is_refused(world: Workshop):
 @pytest.mark.parametrize("path", ["{outside}", "{folder}", "{repo}/../outside", "/", "relative", "{repo}/.git", "{folder}/repo-evil"])
 def test_only_the_policys_repositories_by_real_path(workshop: Workshop, path: str):
     given = path.format(outside=workshop.outside, folder=workshop.folder, repo=workshop.repo)
-    reply = workshop.raw("git_status", {"repository": given})
+    reply = workshop.raw("git_status", {"repo": given})
     assert reply.code in ("out_of_bounds", "invalid", "protected"), reply.text
 
 

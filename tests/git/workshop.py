@@ -161,7 +161,7 @@ class Workshop:
         return self
 
     def call(self, tool: str, **arguments: Any) -> Reply:
-        return self.raw(tool, {"repository": str(self.repo), **arguments})
+        return self.raw(tool, {"repo": str(self.repo), **arguments})
 
     def raw(self, tool: str, arguments: Mapping[str, Any]) -> Reply:
         link = Link()

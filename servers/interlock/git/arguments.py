@@ -1,66 +1,72 @@
-"""The arguments of the git tools, as models send them. Typed; unknown keys are refused. Names are checked by `names`."""
+"""The arguments of the git tools, as models send them. Typed; unknown keys are refused. Names are checked by `names`.
+
+Every character of the schema is paid for in each conversation: defaults are empty, and descriptions stand on the tool.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 Short = Annotated[str, Field(max_length=300)]
+Message = Annotated[str, Field(max_length=20000)]
 Paths = Annotated[list[Annotated[str, Field(max_length=4000)]], Field(max_length=1000)]
-Reason = Annotated[str, Field(max_length=2000, description="why, for people")]
+Number = Annotated[int, Field(ge=0)]
+Reason = Annotated[str, Field(max_length=2000)]
 
 
 class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-    repository: Annotated[str, Field(max_length=4000)] = ""
+    repo: Annotated[str, Field(max_length=4000)] = ""
 
 
 class Status(_Arguments):
-    show: Literal["files", "branches", "tags", "stashes", "remotes"] = "files"
-    offset: Annotated[int, Field(ge=0)] = 0
+    show: Annotated[
+        Literal["", "files", "branches", "tags", "stashes", "remotes"],
+        WithJsonSchema({"enum": ["files", "branches", "tags", "stashes", "remotes"]}),
+    ] = ""
+    offset: Number = 0
 
 
 class Log(_Arguments):
-    ref: Short = "HEAD"
+    ref: Short = ""
     path: Short = ""
-    limit: Annotated[int, Field(ge=1)] = 20
-    after: Annotated[Short, Field(description="id: continue after it")] = ""
+    limit: Number = 0
+    after: Short = ""
     author: Short = ""
-    search: Annotated[Short, Field(description="text in messages")] = ""
-    since: Annotated[Short, Field(description="YYYY-MM-DD")] = ""
-    until: Short = ""
+    search: Short = ""
+    since: Short = ""
 
 
 class Show(_Arguments):
-    ref: Annotated[Short, Field(description="commit, tag, or ref:path")] = "HEAD"
-    path: Annotated[Short, Field(description="a file or folder at ref")] = ""
-    search: Annotated[Short, Field(description="find this text in the files at ref")] = ""
-    paths: Annotated[Paths, Field(description="hunks of these only")] = []
-    offset: Annotated[int, Field(ge=0)] = 0
-    limit: Annotated[int, Field(ge=1, le=2000)] = 300
+    ref: Short = ""
+    path: Short = ""
+    search: Short = ""
+    paths: Paths = []
+    offset: Number = 0
 
 
 class Diff(_Arguments):
-    base: Annotated[Short, Field(description="revision, a..b or a...b; empty: the index")] = ""
-    target: Annotated[Short, Field(description="revision; empty: the work tree")] = ""
+    base: Short = ""
+    target: Short = ""
     staged: bool = False
-    paths: Annotated[Paths, Field(description="full hunks of these")] = []
-    context: Annotated[int, Field(ge=0, le=20)] = 3
-    offset: Annotated[int, Field(ge=0)] = 0
+    paths: Paths = []
+    context: Annotated[int, Field(ge=0, le=20)] = 0  # lines; 0 means 3
+    offset: Number = 0
 
 
 class Blame(_Arguments):
     path: Short
-    ref: Short = "HEAD"
-    start: Annotated[int, Field(ge=1)] = 1
-    end: Annotated[int, Field(ge=0)] = 0
+    ref: Short = ""
+    start: Number = 0
+    end: Number = 0
 
 
 class Commit(_Arguments):
-    message: Annotated[str, Field(max_length=20000)] = ""
-    paths: Annotated[Paths, Field(description="stage these first")] = []
-    all: Annotated[bool, Field(description="stage all tracked changes")] = False
+    message: Message = ""
+    paths: Paths = []
+    all: bool = False
     stage_only: bool = False
     amend: bool = False
     allow_empty: bool = False
@@ -68,24 +74,23 @@ class Commit(_Arguments):
 
 
 class Branch(_Arguments):
-    action: Literal["create", "delete", "rename"]
+    action: Annotated[Literal["create", "delete", "rename"], WithJsonSchema({"enum": ["create", "delete", "rename"]})]
     name: Short
-    start: Annotated[Short, Field(description="create: from here")] = "HEAD"
-    to: Annotated[Short, Field(description="rename: new name")] = ""
+    start: Short = ""
+    to: Short = ""
     reason: Reason = ""
 
 
 class Switch(_Arguments):
-    ref: Annotated[Short, Field(description="branch, or a revision to detach at")]
+    ref: Short
     create: bool = False
     reason: Reason = ""
 
 
 class Merge(_Arguments):
     ref: Short = ""
-    ff_only: bool = False
-    message: Annotated[str, Field(max_length=20000)] = ""
-    keep_conflicts: Annotated[bool, Field(description="write conflicts to the files, to resolve and continue")] = False
+    message: Message = ""
+    keep_conflicts: bool = False
     continue_: Annotated[bool, Field(alias="continue")] = False
     abort: bool = False
     reason: Reason = ""
@@ -93,26 +98,27 @@ class Merge(_Arguments):
 
 class Revert(_Arguments):
     ref: Short
-    mainline: Annotated[int, Field(ge=0, le=9)] = 0
     keep_conflicts: bool = False
     reason: Reason = ""
 
 
 class Reset(_Arguments):
     ref: Short
-    mode: Literal["soft", "mixed", "hard"] = "mixed"
+    mode: Annotated[Literal["", "soft", "mixed", "hard"], WithJsonSchema({"enum": ["soft", "mixed", "hard"]})] = ""
     reason: Reason = ""
 
 
 class Restore(_Arguments):
     paths: Annotated[Paths, Field(min_length=1)]
-    ref: Annotated[Short, Field(description="empty: from the index, or HEAD if staged")] = ""
-    staged: Annotated[bool, Field(description="unstage instead of changing files")] = False
+    ref: Short = ""
+    staged: bool = False
     reason: Reason = ""
 
 
 class Stash(_Arguments):
-    action: Literal["push", "apply", "pop", "drop"]
+    action: Annotated[
+        Literal["push", "apply", "pop", "drop"], WithJsonSchema({"enum": ["push", "apply", "pop", "drop"]})
+    ]
     message: Short = ""
     index: Annotated[int, Field(ge=0, le=9999)] = 0
     untracked: bool = False
@@ -120,25 +126,25 @@ class Stash(_Arguments):
 
 
 class Sync(_Arguments):
-    action: Literal["fetch", "pull"]
-    remote: Short = "origin"
+    action: Annotated[Literal["fetch", "pull"], WithJsonSchema({"enum": ["fetch", "pull"]})]
+    remote: Short = ""  # empty: origin
     branch: Short = ""
     ff_only: bool = False
     reason: Reason = ""
 
 
 class Push(_Arguments):
-    branch: Annotated[Short, Field(description="pushed to the same name; empty: the current one")] = ""
-    remote: Short = "origin"
-    force: Annotated[bool, Field(description="with lease")] = False
+    branch: Short = ""
+    remote: Short = ""  # empty: origin
+    force: bool = False
     delete: bool = False
-    tag: Annotated[Short, Field(description="push this tag instead")] = ""
+    tag: Short = ""
     reason: Reason = ""
 
 
 class Tag(_Arguments):
-    action: Literal["create", "delete"] = "create"
     name: Short
-    ref: Short = "HEAD"
-    message: Annotated[str, Field(max_length=20000)] = ""
+    ref: Short = ""
+    message: Message = ""
+    delete: bool = False
     reason: Reason = ""

@@ -45,7 +45,7 @@ def plan_branch(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> 
         not_protected(name, shield, "creation")
         full = f"refs/heads/{name}"
         _free(repo, full)
-        start = revisions.commit(repo, arguments.start)
+        start = revisions.commit(repo, arguments.start or "HEAD")
         transition = Transition(facts, refs=[RefMove(full, None, str(start.id), f"branch: Created from {start.id}")])
         action = git_action(
             "branch", facts, effect=effect_of("create", full, start.id), branch=name, protected_branch=False,
@@ -155,7 +155,7 @@ def plan_tag(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Pla
     name = plain_branch(arguments.name, shield, "tag")
     not_protected(name, shield, "tag of the same name")
     full = f"refs/tags/{name}"
-    if arguments.action == "delete":
+    if arguments.delete:
         old = _target(repo, full, name, "tag")
         transition = Transition(facts, refs=[RefMove(full, old, None)], keep=[old])
         action = git_action(
@@ -168,7 +168,7 @@ def plan_tag(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Pla
             Code.INVALID, f"a branch has the name {one_line(name, 60)}", hint="choose another name for the tag"
         )
     _free(repo, full)
-    commit = revisions.commit(repo, arguments.ref)
+    commit = revisions.commit(repo, arguments.ref or "HEAD")
     transition = Transition(facts)
     if arguments.message:
         check_message(arguments.message, git.detector)

@@ -67,7 +67,7 @@ def plan_merge(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> P
 
 def merge_of(
     git: Git, repo: pygit2.Repository, facts: Facts, call: Call, theirs: pygit2.Commit, full: str | None, name: str,
-    arguments: Merge,
+    arguments: Merge, ff_only: bool = False,
 ) -> Planned:  # fmt: skip
     """Bring `theirs` into the current branch. Raises Refused."""
     import pygit2
@@ -90,7 +90,7 @@ def merge_of(
     word = f"merge {one_line(name, 80)} ({len(incoming)} commits)"
     if forward:
         return _move_to(git, repo, facts, call, branch, theirs, incoming, word)
-    if arguments.ff_only:
+    if ff_only:
         raise Refused(
             Code.CONFLICT,
             f"{one_line(name, 60)} and the current branch have both moved on: no fast-forward",
@@ -119,16 +119,9 @@ def plan_revert(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> 
     if repo.head_is_unborn:
         raise Refused(Code.INVALID, "there is no commit yet")
     ours = repo.head.peel(pygit2.Commit)
-    if len(commit.parent_ids) > 1 and not arguments.mainline:
-        raise Refused(
-            Code.INVALID,
-            "that is a merge: say against which parent",
-            hint="mainline=1 takes back what the merged branch brought",
-        )
-    if len(commit.parent_ids) <= 1 and arguments.mainline:
-        raise Refused(Code.INVALID, "mainline is only for merges")
+    mainline = 1 if len(commit.parent_ids) > 1 else 0  # of a merge: what the merged branch brought
     try:
-        merged = repo.revert_commit(commit, ours, arguments.mainline)
+        merged = repo.revert_commit(commit, ours, mainline)
     except pygit2.GitError as error:
         raise Refused(Code.INVALID, f"that cannot be reverted ({one_line(str(error), 100)})") from error
     subject = commit.raw_message.decode("utf-8", "replace").strip().split("\n")[0]

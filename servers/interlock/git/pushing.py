@@ -42,7 +42,7 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
     arguments = call.arguments
     assert isinstance(arguments, Push)
     section = git.section(call.policy)
-    remote = chosen(git, facts, call.policy, arguments.remote)
+    remote = chosen(git, facts, call.policy, arguments.remote or "origin")
     shield = protected_in(repo, section)
     if arguments.tag and (arguments.branch or arguments.force or arguments.delete):
         raise Refused(Code.INVALID, "a tag is pushed alone, never forced or deleted")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .arguments import Log, Status
 
 PAGE: Final = 150  # lines of a listing
+LOG_USUAL: Final = 20
 LOG_MAX: Final = 200
 SECONDS: Final = 3.0  # a search through history stops here and says where it was
 _DATE: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?(Z|[+-]\d{2}:?\d{2})?\Z")
@@ -104,10 +105,10 @@ class Reads:
     # ---------------------------------------------------------------- log
 
     def log(self, repo: pygit2.Repository, facts: Facts, arguments: Log, policy: Policy) -> Result:
-        since, until = _date(arguments.since, "since"), _date(arguments.until, "until")
+        since = _date(arguments.since, "since")
         path = tree_path(arguments.path, facts.name)
-        limit = min(arguments.limit, LOG_MAX)
-        walker = _walk(repo, arguments.ref)
+        ref, limit = arguments.ref or "HEAD", min(arguments.limit or LOG_USUAL, LOG_MAX)
+        walker = _walk(repo, ref)
         deadline = time.monotonic() + SECONDS
         lines: list[str] = []
         last, seen, skipping, cut, slow = "", 0, bool(arguments.after), False, False
@@ -120,7 +121,7 @@ class Reads:
             if skipping:
                 skipping = str(commit.id) != after
                 continue
-            if not self._wanted(repo, commit, path, since, until, arguments):
+            if not self._wanted(repo, commit, path, since, arguments):
                 last = str(commit.id)
                 continue
             if len(lines) == limit:
@@ -128,9 +129,7 @@ class Reads:
                 break
             last = str(commit.id)
             lines.append(self._line(commit))
-        header = f"{len(lines)} commits of {one_line(arguments.ref, 60)}" + (
-            f" that touch {shown_path(path)}" if path else ""
-        )
+        header = f"{len(lines)} commits of {one_line(ref, 60)}" + (f" that touch {shown_path(path)}" if path else "")
         if arguments.limit > LOG_MAX:
             header += f"; at most {LOG_MAX} at a time"
         if repo.is_shallow:
@@ -140,12 +139,8 @@ class Reads:
             header += f"; {why}: git_log(after={last[:12]})"
         return Result(text="\n".join(lines), header=header, untrusted=True, truncated=cut)
 
-    def _wanted(
-        self, repo: pygit2.Repository, commit: pygit2.Commit, path: str, since: float, until: float, arguments: Log
-    ) -> bool:
+    def _wanted(self, repo: pygit2.Repository, commit: pygit2.Commit, path: str, since: float, arguments: Log) -> bool:
         if since and commit.commit_time < since:
-            return False
-        if until and commit.commit_time > until:
             return False
         if arguments.author:
             who = self._contents.message(f"{commit.author.name} <{commit.author.email}>")

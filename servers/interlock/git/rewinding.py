@@ -49,6 +49,7 @@ def plan_reset(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> P
     assert isinstance(arguments, Reset)
     with_work_tree(facts)
     idle(repo, facts)
+    mode = arguments.mode or "mixed"
     index = fresh_index(repo)
     if repo.head_is_unborn:
         raise Refused(Code.INVALID, "there is no commit yet")
@@ -64,7 +65,7 @@ def plan_reset(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> P
         name = "HEAD" if branch is None else f"refs/heads/{branch}"
         refs.append(RefMove(name, old, str(goal.id), f"reset: moving to {goal.id}"))
     target = Target()
-    if arguments.mode != "soft":
+    if mode != "soft":
         for changed in changed_files(goal.tree.diff_to_index(index), False):
             for path in {changed.path, changed.old_path}:
                 target.entries[path] = _entry(goal.tree, path)
@@ -73,10 +74,10 @@ def plan_reset(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> P
                 if entry is not None:
                     target.entries[entry.path] = _entry(goal.tree, entry.path)
     moves: list[FileMove] = []
-    if arguments.mode == "hard":
+    if mode == "hard":
         moves = _hard_moves(repo, facts, goal.tree, target)
     transition = Transition(facts, refs=refs, files=moves, index=target.put if target.entries else None)
-    effect = effect_of("reset", arguments.mode, branch, old, goal.id, move_digest(moves))
+    effect = effect_of("reset", mode, branch, old, goal.id, move_digest(moves))
     action = _action(facts, branch, effect, len(moves), len(lost))
     files, asks = file_actions(facts, moves, call.policy)
     discarded = _discarded(repo, facts, moves)
@@ -84,10 +85,8 @@ def plan_reset(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> P
         asks.append(f"it discards work that is not committed in {len(discarded)} files")
     if lost and not _kept_elsewhere(repo, branch, old):
         asks.append(f"{len(lost)} commits would be on no branch any more")
-    header = (
-        f"{one_line(branch or 'HEAD', 60)} is at {str(goal.id)[:12]} ({arguments.mode}); {len(moves)} files changed"
-    )
-    preview = f"reset {one_line(branch or 'HEAD', 60)} from {old[:12]} to {str(goal.id)[:12]}, {arguments.mode}"
+    header = f"{one_line(branch or 'HEAD', 60)} is at {str(goal.id)[:12]} ({mode}); {len(moves)} files changed"
+    preview = f"reset {one_line(branch or 'HEAD', 60)} from {old[:12]} to {str(goal.id)[:12]}, {mode}"
     if lost:
         preview += f"\ncommits that it leaves:\n{commits(git, repo, lost)}"
     if moves:

@@ -30,6 +30,7 @@ LARGE: Final = 10000  # characters of one answer's hunks
 FILES: Final = 200  # lines of the list of files
 SECONDS: Final = 3.0
 HITS: Final = 100
+PAGE: Final = 300  # lines of one file, or names of one folder
 MESSAGE: Final = 4000
 BLAME_LINES: Final = 300
 
@@ -53,7 +54,7 @@ class Showing:
         files = _within(found, paths)
         header = f"{what}: {_files(len(files))}"
         patches = Patches(repo, facts, self._contents, policy)
-        return self._render(patches, files, header, arguments.context, bool(paths), arguments.offset, "git_diff")
+        return self._render(patches, files, header, arguments.context or 3, bool(paths), arguments.offset, "git_diff")
 
     def _compare(self, repo: pygit2.Repository, facts: Facts, arguments: Diff) -> tuple[pygit2.Diff, bool, str]:
         import pygit2
@@ -168,7 +169,7 @@ class Showing:
                 raise _not_there(path, ref) from None
         if isinstance(found, pygit2.Tree):
             names = [shown_path(_name(e)) + ("/" if isinstance(e, pygit2.Tree) else "") for e in found]
-            page = names[arguments.offset : arguments.offset + arguments.limit]
+            page = names[arguments.offset : arguments.offset + PAGE]
             header = f"{shown_path(inner) or 'the root'} at {one_line(ref, 60)}: {len(names)} entries"
             return _lines(header, page, arguments.offset, len(names))
         if not isinstance(found, pygit2.Blob):
@@ -198,7 +199,7 @@ class Showing:
         lines = shown.text.split("\n")
         if lines and not lines[-1]:
             lines.pop()
-        page = [short_line(line) for line in lines[arguments.offset : arguments.offset + arguments.limit]]
+        page = [short_line(line) for line in lines[arguments.offset : arguments.offset + PAGE]]
         result = _lines(f"{header}, {len(lines)} lines", page, arguments.offset, len(lines))
         return Result(
             text=result.text,
@@ -246,12 +247,12 @@ class Showing:
     def blame(self, repo: pygit2.Repository, facts: Facts, arguments: Blame, policy: Policy) -> Result:
         import pygit2
 
-        path = tree_path(arguments.path, facts.name)
-        commit = revisions.commit(repo, arguments.ref)
+        path, ref = tree_path(arguments.path, facts.name), arguments.ref or "HEAD"
+        commit = revisions.commit(repo, ref)
         try:
             blob = commit.tree[path]
         except KeyError:
-            raise _not_there(arguments.path, arguments.ref) from None
+            raise _not_there(arguments.path, ref) from None
         if not isinstance(blob, pygit2.Blob):
             raise Refused(Code.INVALID, f"{shown_path(path)} is no file")
         shown = self._contents.blob(blob, path, facts.name, policy)
@@ -260,10 +261,10 @@ class Showing:
         lines = shown.text.split("\n")
         if lines and not lines[-1]:
             lines.pop()
-        first = min(arguments.start, max(1, len(lines)))
+        first = min(arguments.start or 1, max(1, len(lines)))
         last = min(arguments.end or len(lines), first + BLAME_LINES - 1, len(lines))
         out, slow = self._blamed(commit, path, blob, lines, first, last)
-        header = f"{shown_path(path)} at {one_line(arguments.ref, 60)}: lines {first} to {last} of {len(lines)}"
+        header = f"{shown_path(path)} at {one_line(ref, 60)}: lines {first} to {last} of {len(lines)}"
         if slow:
             header += "; the search for origins stopped early: `>` marks lines at least that old"
         if last < len(lines) and (not arguments.end or last < arguments.end):

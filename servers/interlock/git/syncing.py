@@ -40,7 +40,7 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
     """Raises Refused: invalid, out_of_bounds, conflict."""
     arguments = call.arguments
     assert isinstance(arguments, Sync)
-    remote = chosen(git, facts, call.policy, arguments.remote)
+    remote = chosen(git, facts, call.policy, arguments.remote or "origin")
     branch = arguments.branch
     pull = arguments.action == "pull"
     current = current_branch(repo)
@@ -49,7 +49,7 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
         idle(repo, facts)
         if current is None:
             raise Refused(Code.INVALID, "HEAD is on no branch", hint="fetch, then git_merge(ref=...)")
-        branch = branch or _upstream(repo, current, arguments.remote)
+        branch = branch or _upstream(repo, current, remote.name)
     effect = effect_of(arguments.action, remote.url, branch, current, call.id)
     actions: list[Action] = [
         git_action(
@@ -117,9 +117,7 @@ def _merge(
     assert isinstance(theirs, pygit2.Commit)
     name = f"{remote.name}/{branch}"
     try:
-        merged = merge_of(
-            git, repo, facts, call, theirs, f"refs/remotes/{name}", name, Merge(ref=name, ff_only=ff_only)
-        )
+        merged = merge_of(git, repo, facts, call, theirs, f"refs/remotes/{name}", name, Merge(ref=name), ff_only)
     except Refused as error:
         return f"not merged: {error.message}"
     decision = Decider(call.policy.rules, VERBS).decide(merged.actions, merged.asks)

@@ -35,34 +35,45 @@ if TYPE_CHECKING:
     from .planning import Planned
 
 _READ: Final = ("git.read",)
+ORIGIN: Final = "origin"  # what an empty remote means
 _FILES: Final = ("files.write", "files.delete")
 
 TOOLS: Final = (
-    Tool("git_status", "Branch, changed files; or branches, tags, stashes, remotes.", arguments.Status, _READ),
-    Tool("git_log", "Commits, newest first.", arguments.Log, _READ),
-    Tool("git_show", "A commit with its files; a file or folder at a revision; search in files.", arguments.Show, _READ),
+    Tool("git_status", "Branch and changed files, or a list of branches, tags...", arguments.Status, _READ),
+    Tool("git_log", "Commits, newest first; search: text in messages.", arguments.Log, _READ),
     Tool(
-        "git_diff", "Differences: files first, hunks if few or for `paths`. Default: not staged.", arguments.Diff, _READ
+        "git_show", "A commit (paths: hunks of these), or a file or folder at ref. search: lines with a text.",
+        arguments.Show, _READ,
+    ),
+    Tool(
+        "git_diff", "Index to work tree, or base (or a..b) to target, or staged. paths: hunks of these.", arguments.Diff,
+        _READ,
     ),
     Tool("git_blame", "Who last changed each line.", arguments.Blame, _READ),
-    Tool("git_commit", "Stage and commit, or only stage. No hooks run.", arguments.Commit, ("git.commit", "git.rewind"), change=True),
-    Tool("git_branch", "Create, delete or rename a branch.", arguments.Branch, ("git.branch",), change=True, destructive=True),
-    Tool("git_switch", "Switch to a branch, or create it at HEAD.", arguments.Switch, ("git.branch", *_FILES), change=True),
     Tool(
-        "git_merge", "Merge ref into the current branch; conflicts change nothing unless kept.", arguments.Merge,
-        ("git.merge", "git.commit", *_FILES), change=True,
+        "git_commit", "Stage paths, or all tracked changes, and commit.", arguments.Commit,
+        ("git.commit", "git.rewind"), change=True,
+    ),
+    Tool("git_branch", "Change a branch.", arguments.Branch, ("git.branch",), change=True, destructive=True),
+    Tool("git_switch", "Go to a branch or revision.", arguments.Switch, ("git.branch", *_FILES), change=True),
+    Tool(
+        "git_merge", "Merge ref. Conflicts change nothing, or are kept in the files, to resolve and continue.",
+        arguments.Merge, ("git.merge", "git.commit", *_FILES), change=True,
     ),
     Tool("git_revert", "A new commit that takes one back.", arguments.Revert, ("git.commit", *_FILES), change=True),
-    Tool("git_reset", "Move the current branch.", arguments.Reset, ("git.rewind", *_FILES), change=True, destructive=True),
     Tool(
-        "git_restore", "Discard changes of files, or unstage them.", arguments.Restore,
+        "git_reset", "Move the current branch to ref.", arguments.Reset, ("git.rewind", *_FILES), change=True,
+        destructive=True,
+    ),
+    Tool(
+        "git_restore", "Discard changes of paths (staged: unstage them).", arguments.Restore,
         ("git.rewind", "git.commit", *_FILES), change=True, destructive=True,
     ),
     Tool(
-        "git_stash", "Put uncommitted work aside, bring it back.", arguments.Stash,
-        ("git.commit", "git.rewind", *_FILES), change=True, destructive=True,
+        "git_stash", "Put work aside, bring it back.", arguments.Stash, ("git.commit", "git.rewind", *_FILES), change=True,
+        destructive=True,
     ),
-    Tool("git_sync", "Fetch, or fetch and merge (pull).", arguments.Sync, ("git.fetch", "git.merge", *_FILES), change=True),
+    Tool("git_sync", "Fetch, or pull.", arguments.Sync, ("git.fetch", "git.merge", *_FILES), change=True),
     Tool("git_push", "Push a branch to the same name.", arguments.Push, ("git.push",), change=True, destructive=True),
     Tool("git_tag", "Create or delete a tag.", arguments.Tag, ("git.tag",), change=True, destructive=True),
 )  # fmt: skip
@@ -134,7 +145,7 @@ class Git:
 
     def interpret(self, call: Call) -> tuple[Action, ...]:
         """Bounds and grammar, from names alone."""
-        root = self.repositories(call.policy).locate(call.arguments.repository)  # type: ignore[attr-defined]
+        root = self.repositories(call.policy).locate(call.arguments.repo)  # type: ignore[attr-defined]
         inside = self.repositories(call.policy).within(root)
         _check_names(call.arguments)
         own = _owned(root, call.policy)
@@ -142,12 +153,13 @@ class Git:
         extra: dict[str, str | bool] = {}
         remote = getattr(call.arguments, "remote", None)
         if isinstance(remote, str):
-            extra = {"remote": remote, "known_remote": self._known(remote, call.policy)}
+            name = remote or ORIGIN
+            extra = {"remote": name, "known_remote": self._known(name, call.policy)}
         attributes = {"repository": root, "inside": inside, "own": own, **extra}
         return (Action(verbs[0], root, attributes),)
 
     def look(self, call: Call) -> Look:
-        root = self.repositories(call.policy).locate(call.arguments.repository)  # type: ignore[attr-defined]
+        root = self.repositories(call.policy).locate(call.arguments.repo)  # type: ignore[attr-defined]
         facts = self.repositories(call.policy).facts(root)
         reader = READS.get(call.tool)
         if reader is not None:
@@ -253,7 +265,7 @@ class Git:
 def _check_names(given: object) -> None:
     """Grammar of names that are names and nothing else. Raises Refused (invalid)."""
     remote = getattr(given, "remote", None)
-    if isinstance(remote, str):
+    if isinstance(remote, str) and remote:
         remote_name(remote)
     if isinstance(given, arguments.Branch):
         branch_name(given.name)
