@@ -1,7 +1,7 @@
 """Start-up of one server process, in the order that makes its confinement hold (design section 12).
 
-Single-threaded to the end: policy, keys, broker (forked, so that it can start what a confined process cannot),
-state and records, the server, confinement; only then threads and the protocol. Not for what a call does.
+Single-threaded to the end: the broker (forked first, to start what a confined process cannot), policy, keys, state and
+records, the server, confinement; only then threads and the protocol. Not for what a call does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from interlock.guard.state import State
 from interlock.guard.trail import own_fields
 from interlock.opening import open_guard, open_server, os_user, server_module
 from interlock.places import home_of
-from interlock.sandbox.broker import start_broker
+from interlock.sandbox.broker import BrokerClient
 from interlock.sandbox.confine import confine
 from interlock.session import Session
 from interlock.untrusted import visible
@@ -47,18 +47,11 @@ class Options:
     agent: str = ""
 
 
-def files() -> int:
-    return _console_script("files")
+def run(name: str, options: Options, broker: BrokerClient) -> int:
+    """Serve until the client leaves. Returns the exit code; raises Broken when the start is refused.
 
-
-def _console_script(name: str) -> int:
-    from interlock.admin.main import main
-
-    return main(["serve", name, *sys.argv[1:]])
-
-
-def run(name: str, options: Options) -> int:
-    """Serve until the client leaves. Returns the exit code; raises Broken when the start is refused."""
+    `broker` was forked before this module was loaded: it holds no key, and a small process forks quickly.
+    """
     gc.disable()  # nothing made while starting is garbage; the collector would only walk it
     configure_log()
     if os.name != "posix":
@@ -71,7 +64,7 @@ def run(name: str, options: Options) -> int:
     keys = Keys.load()
     module = server_module(name)
     programs = module.programs(policy) if hasattr(module, "programs") else {}
-    broker = start_broker(programs, files={os.fspath(path): path for path in policy.files})
+    broker.configure(programs, {os.fspath(path): path for path in policy.files})
     open_with(lambda path: broker.open(os.fspath(path)), policy.files)  # keys lie beside them: not ours to reach
     guard, state = open_guard(source, home, keys, name)
     redact_log_with(guard.detector)
@@ -95,7 +88,6 @@ def run(name: str, options: Options) -> int:
     finally:
         registration.remove()
         guard.records.close()
-        broker.close()
 
 
 def _serve(name: str, pipeline: Pipeline, guard: Guard, state: State, registration: Registration) -> int:

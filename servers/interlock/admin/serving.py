@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +18,36 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=_serve)
 
 
+def files() -> int:
+    """The console script `interlock-files`; the others likewise."""
+    return _script("files")
+
+
+def git() -> int:
+    return _script("git")
+
+
+def kubectl() -> int:
+    return _script("kubectl")
+
+
+def logs() -> int:
+    return _script("logs")
+
+
+def _script(name: str) -> int:
+    from interlock.admin.main import main
+
+    return main(["serve", name, *sys.argv[1:]])
+
+
 def _serve(arguments: argparse.Namespace) -> int:
+    from interlock.sandbox.broker import start_broker
+
+    broker = start_broker()
     from interlock.serve import Options, run
 
-    return run(arguments.name, Options(arguments.policy, arguments.home, arguments.agent))
+    try:
+        return run(arguments.name, Options(arguments.policy, arguments.home, arguments.agent), broker)
+    finally:
+        broker.close()
