@@ -58,7 +58,7 @@ def _changes(arguments: argparse.Namespace) -> int:
                 c.session,
                 c.agent or f"{c.user} (person)",
                 c.tool,
-                "; ".join(c.resources)[:90],
+                "; ".join(c.resources),
                 c.status,
                 c.undo.name.lower(),
             )

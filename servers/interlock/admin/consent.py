@@ -51,7 +51,7 @@ def _pending(arguments: argparse.Namespace) -> int:
             say_json([_as_json(p) for p in waiting])
             return 0
         rows = [
-            (p.id, p.agent, p.tool, p.risk.name.lower(), "; ".join(p.resources)[:80], span(p.expires - now), p.status)
+            (p.id, p.agent, p.tool, p.risk.name.lower(), "; ".join(p.resources), span(p.expires - now), p.status)
             for p in waiting
         ]
         table(("id", "agent", "tool", "risk", "what", "expires in", "status"), rows, "nothing waits for you")

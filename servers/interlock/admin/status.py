@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interlock.guard.errors import Broken, Code, Refused
-from interlock.untrusted import one_line
 
 from .home import Opened, open_home
 from .terminal import say, say_json, span, table, when
@@ -80,7 +79,7 @@ def _facts(opened: Opened) -> dict[str, Any]:
                 "agent": p.agent,
                 "tool": p.tool,
                 "risk": p.risk.name.lower(),
-                "what": one_line("; ".join(p.resources), 90),
+                "what": "; ".join(p.resources),
                 "left": p.expires - now,
                 "status": p.status,
             }
