@@ -33,7 +33,24 @@ EVENTS: tuple[tuple[str, str, str], ...] = (
     ("DEBUG", "store", "compaction of level {d} took {ms} ms"),
     ("INFO", "store", "flushed memtable {hex} to sst {n}"),
 )
-NAMES = "amara bodil chen dipa emre farid gwen hana ines jorge kofi lena mila nils omar petra".split()
+NAMES = [
+    "amara",
+    "bodil",
+    "chen",
+    "dipa",
+    "emre",
+    "farid",
+    "gwen",
+    "hana",
+    "ines",
+    "jorge",
+    "kofi",
+    "lena",
+    "mila",
+    "nils",
+    "omar",
+    "petra",
+]
 
 
 class Values:
@@ -48,10 +65,18 @@ class Values:
         self.seq += 1
         number = one.randrange(10 ** one.randrange(1, 7))
         return template.format(
-            n=number, d=one.randrange(10), ms=one.randrange(3, 60), pct=one.randrange(10, 99), seq=self.seq,
-            hex=f"{one.randrange(16**12):012x}", uuid=_uuid(one), name=one.choice(NAMES), port=one.randrange(1024, 65535),
-            ip=".".join(str(one.randrange(1, 254)) for _ in range(4)), host=f"mx{one.randrange(90)}.relay{one.randrange(90)}.example.net",
-        )  # fmt: skip
+            n=number,
+            d=one.randrange(10),
+            ms=one.randrange(3, 60),
+            pct=one.randrange(10, 99),
+            seq=self.seq,
+            hex=f"{one.randrange(16**12):012x}",
+            uuid=_uuid(one),
+            name=one.choice(NAMES),
+            port=one.randrange(1024, 65535),
+            ip=".".join(str(one.randrange(1, 254)) for _ in range(4)),
+            host=f"mx{one.randrange(90)}.relay{one.randrange(90)}.example.net",
+        )
 
 
 def _uuid(one: random.Random) -> str:
@@ -62,14 +87,22 @@ def _uuid(one: random.Random) -> str:
 Format = Callable[[datetime, str, str, str], str]
 
 FORMATS: dict[str, Format] = {
-    "bracketed pid": lambda t, lv, sv, m: f"{t:%Y-%m-%dT%H:%M:%S}.{t.microsecond // 1000:03d}Z {sv}[{len(sv)}17] {lv} {m}",
+    "bracketed pid": lambda t, lv, sv, m: (
+        f"{t:%Y-%m-%dT%H:%M:%S}.{t.microsecond // 1000:03d}Z {sv}[{len(sv)}17] {lv} {m}"
+    ),
     "syslog": lambda t, lv, sv, m: f"{t:%b} {t.day:2d} {t:%H:%M:%S} node7 {sv}[811]: {m}",
-    "log4j": lambda t, lv, sv, m: f"{t:%Y-%m-%d %H:%M:%S},{t.microsecond // 1000:03d} {lv} [pool-3-thread-1] org.example.{sv}.Main: {m}",
+    "log4j": lambda t, lv, sv, m: (
+        f"{t:%Y-%m-%d %H:%M:%S},{t.microsecond // 1000:03d} {lv} [pool-3-thread-1] org.example.{sv}.Main: {m}"
+    ),
     "pipes": lambda t, lv, sv, m: f"{t:%Y%m%d-%H:%M:%S}:{t.microsecond // 1000:03d}|{sv}|30002312|{m}",
     "logback": lambda t, lv, sv, m: f"{t:%Y-%m-%d %H:%M:%S}.{t.microsecond // 1000:03d} - {lv:5} [main] - {m}",
-    "json": lambda t, lv, sv, m: f'{{"ts":"{t:%Y-%m-%dT%H:%M:%S}.000Z","level":"{lv.lower()}","service":"{sv}","msg":"{m}"}}',
+    "json": lambda t, lv, sv, m: (
+        f'{{"ts":"{t:%Y-%m-%dT%H:%M:%S}.000Z","level":"{lv.lower()}","service":"{sv}","msg":"{m}"}}'
+    ),
     "logfmt": lambda t, lv, sv, m: f'time="{t:%Y-%m-%dT%H:%M:%S}Z" level={lv.lower()} service={sv} msg="{m}"',
-    "apache": lambda t, lv, sv, m: f"[{t:%a %b %d %H:%M:%S}.{t.microsecond:06d} {t.year}] [{sv}:{lv.lower()}] [pid 9] {m}",
+    "apache": lambda t, lv, sv, m: (
+        f"[{t:%a %b %d %H:%M:%S}.{t.microsecond:06d} {t.year}] [{sv}:{lv.lower()}] [pid 9] {m}"
+    ),
 }
 
 
@@ -128,10 +161,15 @@ def hour(kind: str, seed: int) -> Hour:
 
     if kind == "new_error":
         cause = "lost the lease of partition"
-        extra = [(t, "ERROR", "store", f"lost the lease of partition {one.randrange(64)}, giving up") for t in times(80)]
+        extra = [
+            (t, "ERROR", "store", f"lost the lease of partition {one.randrange(64)}, giving up") for t in times(80)
+        ]
     elif kind == "rate_spike":
         cause = "quota exceeded for tenant"
-        extra = [(one.uniform(0, begin), "WARN", "quota", f"quota exceeded for tenant {one.randrange(900)}") for _ in range(50)]
+        extra = [
+            (one.uniform(0, begin), "WARN", "quota", f"quota exceeded for tenant {one.randrange(900)}")
+            for _ in range(50)
+        ]
         extra += [(t, "WARN", "quota", f"quota exceeded for tenant {one.randrange(900)}") for t in times(600)]
     elif kind == "silence":
         cause = "heartbeat ok"
@@ -144,7 +182,14 @@ def hour(kind: str, seed: int) -> Hour:
             id = f"req={one.randrange(16**10):010x}"
             extra.append((t, "ERROR", "db", f"{id} write conflict in table stock, rolled back"))
             extra.append((t + 0.0001, "ERROR", "stock", f"{id} reservation failed: db said no"))
-            extra.append((t + 0.0002, "ERROR", "edge", f"PUT /stock/{one.randrange(9999)} 503 {one.randrange(2000, 4000)}ms {id}"))
+            extra.append(
+                (
+                    t + 0.0002,
+                    "ERROR",
+                    "edge",
+                    f"PUT /stock/{one.randrange(9999)} 503 {one.randrange(2000, 4000)}ms {id}",
+                )
+            )
     elif kind == "crash_loop":
         cause = "panic: runtime error"
         for t in times(30):

@@ -48,9 +48,17 @@ class Desk:
     def answer(self, tool: str, *, link: Link | None = None, **arguments: Any) -> Answer:
         """Raises Refused and Failed as the server does."""
         call = Call(
-            "logs-test", "logs", tool, _TOOLS[tool].arguments.model_validate(arguments), arguments, "",
-            Principal("agent", "user", "session"), self.now or time.time(), self.policy, link or Link(),
-        )  # fmt: skip
+            "logs-test",
+            "logs",
+            tool,
+            _TOOLS[tool].arguments.model_validate(arguments),
+            arguments,
+            "",
+            Principal("agent", "user", "session"),
+            self.now or time.time(),
+            self.policy,
+            link or Link(),
+        )
         self.server.interpret(call)
         result = run(self.server, call)
         chars = self.policy.limits.result_chars

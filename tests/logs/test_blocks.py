@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from interlock.logs.blocks import LINE_CAP, Budget, backward, file_reader, forward, packing_of, unpacked
 
-LINES = st.lists(st.one_of(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"")), st.just(b"x" * 70_000)), max_size=30)
+LINES = st.lists(
+    st.one_of(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"")), st.just(b"x" * 70_000)), max_size=30
+)
 PACKERS = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zst": zstandard.compress}
 
 

@@ -28,7 +28,11 @@ def test_the_message_is_what_the_application_wrote(form: str) -> None:
 
 
 LINES = [
-    ("2026-11-07 13:32:00.904  INFO 1 --- [main] c.e.d.DemoApplication : Started in 2.3 seconds", "I", "Started in 2.3 seconds"),
+    (
+        "2026-11-07 13:32:00.904  INFO 1 --- [main] c.e.d.DemoApplication : Started in 2.3 seconds",
+        "I",
+        "Started in 2.3 seconds",
+    ),
     ("E1107 13:32:00.904000       1 main.go:10] failed to list pods", "E", "failed to list pods"),
     ("2026/11/07 13:32:00 [error] 7#7: *1 open() failed", "E", "open() failed"),
     ("<34>1 2026-11-07T13:32:00.904Z host app 12 ID47 - a message", "F", "a message"),
@@ -40,7 +44,7 @@ LINES = [
     ("    at com.example.Foo.bar(Foo.java:12)", "", "    at com.example.Foo.bar(Foo.java:12)"),
     ('{"level":50,"msg":"disk is full","err":{"message":"ENOSPC"}}', "E", "disk is full error=ENOSPC"),
     ('level=warn msg="disk is full" component=wal', "W", "disk is full"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "level", "message"), LINES)
@@ -114,9 +118,16 @@ def test_cri_lines_are_joined_over_blocks() -> None:
 
 def test_the_journal_gives_bytes_and_nothing_as_messages() -> None:
     rows = [
-        {"__REALTIME_TIMESTAMP": "1793779201559914", "PRIORITY": "3", "_PID": "7", "_HOSTNAME": "n1", "SYSLOG_IDENTIFIER": "app", "MESSAGE": [104, 105, 27]},
+        {
+            "__REALTIME_TIMESTAMP": "1793779201559914",
+            "PRIORITY": "3",
+            "_PID": "7",
+            "_HOSTNAME": "n1",
+            "SYSLOG_IDENTIFIER": "app",
+            "MESSAGE": [104, 105, 27],
+        },
         {"__REALTIME_TIMESTAMP": "1793779201559914", "PRIORITY": "6", "_SYSTEMD_UNIT": "x.service", "MESSAGE": None},
-    ]  # fmt: skip
+    ]
     data = "\n".join(map(json.dumps, rows)).encode()
     found = unwrapper(data)
     assert found is not None

@@ -84,7 +84,9 @@ def test_no_secret_reaches_templates_examples_or_samples() -> None:
     key = "-----BEGIN RSA PRIVATE " + "KEY-----\n" + "\n".join("MIIEpAIBAAKCAQEA" + c * 48 for c in "xyzuvw")
     lines += f"2026-11-04T08:00:10Z api INFO loaded\n{key}\n-----END RSA PRIVATE {'KEY-----'}".split("\n")
     miner, found = mined(lines, Safe(detector(), "app"))
-    everything = "\n".join([*found, *(e.masked + e.example for e in miner.entries), *(s for e in miner.entries for s in miner.sampled(e))])
+    everything = "\n".join(
+        [*found, *(e.masked + e.example for e in miner.entries), *(s for e in miner.entries for s in miner.sampled(e))]
+    )
     for secret in [*secrets, *("MIIEpAIBAAKCAQEA" + c * 48 for c in "xyzuvw")]:
         assert secret not in everything
     assert len({key for key in found if "password" in key}) == 1

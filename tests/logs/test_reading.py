@@ -139,10 +139,18 @@ def test_following_survives_rename_and_cutting(log: Path, desk: Desk) -> None:
     def nothing() -> None:
         pass
 
-    link = Steps([
-        append(log, "one\nhal"), append(log, "f a line\n"), rename, nothing, nothing, append(log, "password=hT4rub4dor9x77\n"),
-        lambda: log.write_text("cut\n"), nothing,
-    ])  # fmt: skip
+    link = Steps(
+        [
+            append(log, "one\nhal"),
+            append(log, "f a line\n"),
+            rename,
+            nothing,
+            nothing,
+            append(log, "password=hT4rub4dor9x77\n"),
+            lambda: log.write_text("cut\n"),
+            nothing,
+        ]
+    )
     answer = desk.answer("read_log", link=link, source="app", follow=60)
     rows = body(answer.text)
     assert rows[:3] == ["one", "half a line", "in the new file"]
@@ -154,7 +162,9 @@ def test_following_survives_rename_and_cutting(log: Path, desk: Desk) -> None:
 
 
 def test_a_flood_is_counted_not_shown(log: Path, desk: Desk) -> None:
-    answer = desk.answer("read_log", link=Steps([append(log, "flood\n" * 50_000)] * 3), source="app", follow=60, lines=20)
+    answer = desk.answer(
+        "read_log", link=Steps([append(log, "flood\n" * 50_000)] * 3), source="app", follow=60, lines=20
+    )
     assert len(body(answer.text)) == 20
     assert "149,980 further lines" in header(answer.text)
 

@@ -30,12 +30,43 @@ from interlock.paths import Roots
 
 DETECTOR = detector()
 PIECES = st.sampled_from(
-    ["a", "ab", "error", "x=1", " ", "-", "password: swordfish99x", "password=Tr0ub4dor&3x", "\x1b[31mred\x1b[0m", "é", "b12",
-     "2026-11-04T08:00:00Z", "END", "token: " + "gh" + "p_" + "a1B2" * 9]
-)  # fmt: skip
+    [
+        "a",
+        "ab",
+        "error",
+        "x=1",
+        " ",
+        "-",
+        "password: swordfish99x",
+        "password=Tr0ub4dor&3x",
+        "\x1b[31mred\x1b[0m",
+        "é",
+        "b12",
+        "2026-11-04T08:00:00Z",
+        "END",
+        "token: " + "gh" + "p_" + "a1B2" * 9,
+    ]
+)
 LINES = st.lists(st.lists(PIECES, max_size=6).map(" ".join), min_size=1, max_size=25)
 PATTERNS = st.sampled_from(
-    ["a", "error", "^a", "b$", r"\bab\b", "[a-c]+ x", "x=1|END", r"\w+ \w+", ".", "(?i)ERROR", "é", "s+w", r"password[:=] ?\S", r"\d+", "red", "d\\b"]
+    [
+        "a",
+        "error",
+        "^a",
+        "b$",
+        r"\bab\b",
+        "[a-c]+ x",
+        "x=1|END",
+        r"\w+ \w+",
+        ".",
+        "(?i)ERROR",
+        "é",
+        "s+w",
+        r"password[:=] ?\S",
+        r"\d+",
+        "red",
+        "d\\b",
+    ]
 )
 
 
@@ -54,9 +85,9 @@ def twin(lines: list[str], pattern: str, last: bool, limit: int) -> list[str]:
         for number, piece in enumerate(pieces):
             # a match counts where it does not lean on a placeholder: try it with both kinds of neighbour
             left, right = number > 0, number < len(pieces) - 1
-            views = [(("a" if left else "") , ("a" if right else "")), (("-" if left else ""), ("-" if right else ""))]
-            spans = [set(_spans(compiled, l + piece + r, len(l), len(l) + len(piece))) for l, r in views]
-            found = found or bool(spans[0] & spans[1]) and bool(piece or not (left or right))
+            views = [(("a" if left else ""), ("a" if right else "")), (("-" if left else ""), ("-" if right else ""))]
+            spans = [set(_spans(compiled, a + piece + z, len(a), len(a) + len(piece))) for a, z in views]
+            found = found or (bool(spans[0] & spans[1]) and bool(piece or not (left or right)))
         if found:
             kept.append(line)
     return kept[-limit:] if last else kept[:limit]
@@ -78,7 +109,9 @@ def test_a_search_finds_what_the_slow_twin_finds(lines: list[str], pattern: str,
         (folder / "app.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
         query = Query(pattern=Pattern(pattern, regex=True), last=last, limit=limit)
         found = search(source_of(folder), query, DETECTOR, Budget())
-        counted = search(source_of(folder), Query(pattern=Pattern(pattern, regex=True), count_only=True), DETECTOR, Budget())
+        counted = search(
+            source_of(folder), Query(pattern=Pattern(pattern, regex=True), count_only=True), DETECTOR, Budget()
+        )
     wanted = twin(lines, pattern, last, limit)
     assert [_unnumbered(hit.text) for hit in found.hits] == [_unnumbered(line) for line in wanted]
     assert counted.count == len(twin(lines, pattern, False, 1000))
@@ -91,13 +124,18 @@ def _unnumbered(line: str) -> str:
 SECRET = "hT4rub4dor9x77"
 
 
-@pytest.mark.parametrize("pattern", [r"password: (\[|h)", "password: h", r"password: \S*77", "rub4", r"password: .{14}$", r": [a-m]", r"password:\s\w"])
+@pytest.mark.parametrize(
+    "pattern",
+    [r"password: (\[|h)", "password: h", r"password: \S*77", "rub4", r"password: .{14}$", r": [a-m]", r"password:\s\w"],
+)
 def test_patterns_tell_nothing_about_a_secret(tmp_path: Path, pattern: str) -> None:
     answers = []
     for secret in (SECRET, "Zq7KpW2mVx9b4c"):
         (tmp_path / "app.log").write_text(f"before\nlogin password: {secret}\nafter\n")
         desk = Desk({"app": tmp_path / "app.log"})
-        answers.append([_unnumbered(row) for row in desk.lines("search_logs", source="app", pattern=pattern, regex=True)])
+        answers.append(
+            [_unnumbered(row) for row in desk.lines("search_logs", source="app", pattern=pattern, regex=True)]
+        )
         assert secret not in "\n".join(answers[-1])
         count = desk.text("search_logs", source="app", pattern=pattern, regex=True, count=True)
         answers[-1].append(count.rsplit("\n", 1)[-1])
@@ -145,8 +183,29 @@ def test_a_time_window_over_rotated_and_packed_files(tmp_path: Path) -> None:
     assert f"exactly {len(wanted)} lines" in found
 
 
-LINEAR = ["(a+)+$", "(a|a)*b", r"(\w+\s?)*:$", r"(.*)*=x$", r"\s+$", "(x+x+)+y", "(.*?,){25}P", r"(.*),(.*),(.*),(.*),(.*)!"]
-REFUSED = [r"(a)\1", "(?=a)b", "(?<!a)b", "a++", "[", "\\", "a{1,30000}", r"\pL{900}", "((a{100}){100}){100}", r"\C", "x" * 1001]
+LINEAR = [
+    "(a+)+$",
+    "(a|a)*b",
+    r"(\w+\s?)*:$",
+    r"(.*)*=x$",
+    r"\s+$",
+    "(x+x+)+y",
+    "(.*?,){25}P",
+    r"(.*),(.*),(.*),(.*),(.*)!",
+]
+REFUSED = [
+    r"(a)\1",
+    "(?=a)b",
+    "(?<!a)b",
+    "a++",
+    "[",
+    "\\",
+    "a{1,30000}",
+    r"\pL{900}",
+    "((a{100}){100}){100}",
+    r"\C",
+    "x" * 1001,
+]
 
 
 @pytest.mark.parametrize("pattern", LINEAR)
@@ -183,14 +242,14 @@ RIPGREP = """
     import test_searching as these
     searching.LARGE = 1
     source = these.source_of(Path(sys.argv[1]))
-    for pattern in ("error", "login failed for user [a-m]+", "password", "[.]snap, 9", "^2026.*WARN", "nowhere at all", "ms$"):
+    for pattern in ("error", "login failed for user [a-m]+", "password", "[.]snap, 9", "^2026.*WARN", "nowhere at all", "ms$"):  # noqa: E501
         for options in ({"limit": 7, "context": 1}, {"count_only": True}):
-            with_it = search(source, Query(pattern=Pattern(pattern, regex=True), **options), these.DETECTOR, Budget(), broker)
+            with_it = search(source, Query(pattern=Pattern(pattern, regex=True), **options), these.DETECTOR, Budget(), broker)  # noqa: E501
             without = search(source, Query(pattern=Pattern(pattern, regex=True), **options), these.DETECTOR, Budget())
             a = [(h.offset, these._unnumbered(h.text), h.above, h.below) for h in with_it.hits]
             b = [(h.offset, these._unnumbered(h.text), h.above, h.below) for h in without.hits]
             assert a == b, (pattern, a, b)
-            assert (with_it.count, with_it.more) == (without.count, without.more), (pattern, options, with_it.count, without.count)
+            assert (with_it.count, with_it.more) == (without.count, without.more), (pattern, options, with_it.count, without.count)  # noqa: E501
     broker.close()
     print("the same")
 """
@@ -204,7 +263,11 @@ def test_with_ripgrep_the_answers_are_the_same(tmp_path: Path) -> None:
     here = Path(__file__).parent
     script = f"import sys; sys.path.insert(0, {str(here.parent)!r})\n" + textwrap.dedent(RIPGREP)
     done = subprocess.run(
-        [sys.executable, "-c", script, os.fspath(tmp_path), os.fspath(here)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script, os.fspath(tmp_path), os.fspath(here)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.stdout.strip() == "the same", done.stderr[-2000:]
 

@@ -50,7 +50,9 @@ def test_a_window_holds_the_lines_of_its_time(data: st.DataObject) -> None:
     lines = []
     for number in range(count):
         time = START + timedelta(seconds=number * step + random.uniform(0, disorder))
-        lines.append(f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z line {number} {'x' * random.randrange(80)}".encode())
+        lines.append(
+            f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z line {number} {'x' * random.randrange(80)}".encode()  # noqa: E501
+        )
         if number and random.random() < 0.1:
             lines.append(b"    at some.Frame(File.java:7)")
     end = START.timestamp() + count * step
@@ -103,4 +105,13 @@ def test_starts_of_lines(tmp_path: Path) -> None:
     path = tmp_path / "app.log"
     path.write_bytes(b"ab\ncd\n" + b"x" * 200_000 + b"\nend")
     with path.open("rb") as file:
-        assert [line_start(file.fileno(), at) for at in (0, 2, 3, 5, 6, 150_000, 200_006, 200_007)] == [0, 0, 3, 3, 6, 6, 6, 200_007]
+        assert [line_start(file.fileno(), at) for at in (0, 2, 3, 5, 6, 150_000, 200_006, 200_007)] == [
+            0,
+            0,
+            3,
+            3,
+            6,
+            6,
+            6,
+            200_007,
+        ]

@@ -23,7 +23,10 @@ def test_an_overview_says_what_it_covers_and_counts_add_up(tmp_path: Path) -> No
     text = Desk({"app": tmp_path / "app.log"}).text("summarize_logs", source="app")
     assert "5,000 lines" in header(text)
     assert "= 100.0 % of the lines" in header(text)
-    counts = [int(m.group(1).replace(",", "")) for m in re.finditer(r"^[FEWID-] ([\d,]+) ", "\n".join(body(text)), re.MULTILINE)]
+    counts = [
+        int(m.group(1).replace(",", ""))
+        for m in re.finditer(r"^[FEWID-] ([\d,]+) ", "\n".join(body(text)), re.MULTILINE)
+    ]
     assert sum(counts) == 5_000
     levels = {level: sum(1 for _, n in made if EVENTS[n][0].startswith(level)) for level in "EWI"}
     for level, count in levels.items():
@@ -86,7 +89,9 @@ Caused by: java.net.SocketTimeoutException: Read timed out
 
 def test_stack_traces_are_events_and_grouped(tmp_path: Path) -> None:
     times = [f"{START + timedelta(seconds=n):%Y-%m-%dT%H:%M:%S}.000Z" for n in range(200)]
-    (tmp_path / "app.log").write_text("".join(TRACES.format(time, n * 37 % 9000).lstrip() for n, time in enumerate(times)))
+    (tmp_path / "app.log").write_text(
+        "".join(TRACES.format(time, n * 37 % 9000).lstrip() for n, time in enumerate(times))
+    )
     rows = Desk({"app": tmp_path / "app.log"}).lines("summarize_logs", source="app")
     text = "\n".join(rows)
     assert "E 400" in rows[0]
@@ -105,9 +110,14 @@ def test_fields_are_understood(tmp_path: Path, form: str) -> None:
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.lists(st.text(max_size=400).map(lambda t: t.replace("\n", " ")), min_size=1, max_size=120), st.integers(1_000, 6_000))
+@given(
+    st.lists(st.text(max_size=400).map(lambda t: t.replace("\n", " ")), min_size=1, max_size=120),
+    st.integers(1_000, 6_000),
+)
 def test_no_answer_is_longer_than_allowed(tmp_path: Path, lines: list[str], chars: int) -> None:
-    text = "\n".join(FORMATS["bracketed pid"](START + timedelta(seconds=n), "ERROR", "x", line) for n, line in enumerate(lines))
+    text = "\n".join(
+        FORMATS["bracketed pid"](START + timedelta(seconds=n), "ERROR", "x", line) for n, line in enumerate(lines)
+    )
     (tmp_path / "app.log").write_text(text + "\n", encoding="utf-8", errors="replace")
     desk = Desk({"app": tmp_path / "app.log"}, result_chars=chars)
     for tool, arguments in (

@@ -34,7 +34,7 @@ LINES = {
     "Spark": ("26/03/09 17:04:05 INFO Executor: x", 0),
     "CRI": ("2026-03-09T17:04:05.250000001Z stderr F x", 0.25),
     "compact": ("20260309-17:4:5:250|Step|7|x", 0.25),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -46,9 +46,16 @@ def test_every_common_form_is_read(name: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["    at com.example.Foo.bar(Foo.java:12)", "Caused by: java.io.IOException: x", "", "{}", '{"msg":"at 12:00"}',
-     "user 1234567890abcdef logged in", "5 items"],
-)  # fmt: skip
+    [
+        "    at com.example.Foo.bar(Foo.java:12)",
+        "Caused by: java.io.IOException: x",
+        "",
+        "{}",
+        '{"msg":"at 12:00"}',
+        "user 1234567890abcdef logged in",
+        "5 items",
+    ],
+)
 def test_lines_without_a_time_have_none(line: str) -> None:
     assert TimeReader(REFERENCE).read(line.encode()) is None
 

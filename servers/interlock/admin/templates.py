@@ -50,7 +50,9 @@ def run(options: argparse.Namespace) -> int:
         share = 100 * template.count / lines if lines else 0.0
         print(f"{template.count:>12,} {share:6.2f}%  #{template.id}  {one_line(template.text, 240)}")
     rest = sum(template.count for template in templates[len(shown) :])
-    print(f"{lines:>12,} lines, {len(templates):,} templates" + (f"; {rest:,} lines in those not shown" if rest else ""))
+    print(
+        f"{lines:>12,} lines, {len(templates):,} templates" + (f"; {rest:,} lines in those not shown" if rest else "")
+    )
     return 0
 
 

@@ -68,7 +68,12 @@ class Block:
 
 
 def forward(
-    read: Callable[[int], bytes], offset: int, budget: Budget, size: int = BLOCK, end: int | None = None, above: bytes = b""
+    read: Callable[[int], bytes],
+    offset: int,
+    budget: Budget,
+    size: int = BLOCK,
+    end: int | None = None,
+    above: bytes = b"",
 ) -> Iterator[Block]:
     """Blocks with what stands above each; see `_forward`. `above`: what stands before `offset`."""
     for block in _forward(read, offset, budget, size, end):

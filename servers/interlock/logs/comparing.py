@@ -105,7 +105,15 @@ def _rate(
 
 
 def _finding(
-    kind: str, key: str, entries: list[Entry], before: list[Entry], count: int, past: int, expected: float, deviations: float, survey: Survey
+    kind: str,
+    key: str,
+    entries: list[Entry],
+    before: list[Entry],
+    count: int,
+    past: int,
+    expected: float,
+    deviations: float,
+    survey: Survey,
 ) -> Finding:
     main = max(entries, key=lambda e: e.count)
     earliest = min(entries, key=lambda e: (e.blocks[0] if len(e.blocks) else 0, e.first))

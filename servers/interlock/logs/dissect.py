@@ -11,10 +11,14 @@ from .headers import split_header
 
 # What continues the event above it: indented frames, causes, and the like; ours: the usual stack traces.
 _CONTINUES: Final = re.compile(
-    r"\s|Traceback \(most recent call last\)|Caused by: |\.\.\. \d+ (?:more|common frames)|goroutine \d+ \[|Suppressed: "
-    r"|During handling of the above|The above exception was|stack backtrace:|note: run with|exit status \d+|created by "
+    r"\s|Traceback \(most recent call last\)|Caused by: |\.\.\. \d+ (?:more|common frames)|goroutine \d+ \["
+    r"|Suppressed: |During handling of the above|The above exception was|stack backtrace:"
+    r"|note: run with|exit status \d+|created by "
 )
-_RAISED: Final = re.compile(r"(?:(?<![\w.$])[A-Za-z_][\w.$]*(?:Error|Exception|Warning|Exit|Interrupt|Failure|Panic)\b|panic: |thread '[^']*' panicked|fatal error: )")
+_RAISED: Final = re.compile(
+    r"(?:(?<![\w.$])[A-Za-z_][\w.$]*(?:Error|Exception|Warning|Exit|Interrupt|Failure|Panic)\b"
+    r"|panic: |thread '[^']*' panicked|fatal error: )"
+)
 
 
 @dataclass(frozen=True, slots=True)

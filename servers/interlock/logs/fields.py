@@ -13,10 +13,44 @@ from typing import Any, Final
 
 from .headers import LEVELS
 
-_TIME: Final = ("time", "timestamp", "@timestamp", "ts", "__REALTIME_TIMESTAMP", "date", "datetime", "t", "eventTime", "asctime", "requestReceivedTimestamp")
-_LEVEL: Final = ("level", "severity", "lvl", "levelname", "loglevel", "log.level", "severity_text", "PRIORITY", "priority")
+_TIME: Final = (
+    "time",
+    "timestamp",
+    "@timestamp",
+    "ts",
+    "__REALTIME_TIMESTAMP",
+    "date",
+    "datetime",
+    "t",
+    "eventTime",
+    "asctime",
+    "requestReceivedTimestamp",
+)
+_LEVEL: Final = (
+    "level",
+    "severity",
+    "lvl",
+    "levelname",
+    "loglevel",
+    "log.level",
+    "severity_text",
+    "PRIORITY",
+    "priority",
+)
 _MESSAGE: Final = ("msg", "message", "MESSAGE", "log", "event", "text", "body", "short_message")
-_SERVICE: Final = ("service", "service.name", "app", "component", "logger", "name", "SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT", "module", "container", "caller")
+_SERVICE: Final = (
+    "service",
+    "service.name",
+    "app",
+    "component",
+    "logger",
+    "name",
+    "SYSLOG_IDENTIFIER",
+    "_SYSTEMD_UNIT",
+    "module",
+    "container",
+    "caller",
+)
 _HOST: Final = ("host", "hostname", "_HOSTNAME", "pod", "instance", "node")
 _ERROR: Final = ("error", "err", "exception", "exc_info", "stack", "stacktrace", "stack_trace", "error.message")
 _PAIR: Final = re.compile(r'([A-Za-z_@][\w.@/-]{0,60})=("(?:[^"\\]|\\.){0,8000}"|[^\s"]{0,4000})(?:\s+|$)')
@@ -82,7 +116,14 @@ def _of(value: Mapping[str, Any]) -> Fields:
     )
 
 
-_NAMES: Final = {"time": _TIME, "level": _LEVEL, "service": _SERVICE, "host": _HOST, "message": _MESSAGE, "error": _ERROR}
+_NAMES: Final = {
+    "time": _TIME,
+    "level": _LEVEL,
+    "service": _SERVICE,
+    "host": _HOST,
+    "message": _MESSAGE,
+    "error": _ERROR,
+}
 
 
 def _first(value: Mapping[str, Any], names: tuple[str, ...]) -> Any:

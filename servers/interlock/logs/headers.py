@@ -19,7 +19,7 @@ _TIME: Final = re.compile(
     rf"""[\[(<"']?(?:
       \d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}[T _-]+{_CLOCK}{_ZONE}   # ISO and its relatives
     | \d{{4}}-\d{{2}}-\d{{2}}-\d{{2}}\.\d{{2}}\.\d{{2}}\.\d+     # 2005-06-03-15.42.50.675872
-    | \d{{8}}(?:[T-]\d{{2}}:?\d{{2}}:?\d{{2}}|-\d{{1,2}}:\d{{1,2}}:\d{{1,2}})(?:[:.,]\d+)?{_ZONE}   # 20171223-22:15:29:606
+    | \d{{8}}(?:[T-]\d{{2}}:?\d{{2}}:?\d{{2}}|-\d{{1,2}}:\d{{1,2}}:\d{{1,2}})(?:[:.,]\d+)?{_ZONE}  # 20171223-22:15:29
     | (?:\d{{4}}[ ])?{_MONTH}[ ]+\d{{1,2}}[ ]+(?:\d{{4}}[ ]+)?{_CLOCK}{_ZONE}(?:[ ]\d{{4}})?   # syslog
     | (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),?[ ]{_MONTH}[ ]+\d{{1,2}}[ ]{_CLOCK}(?:[ ][A-Z]{{3,4}})?[ ]\d{{4}}   # ctime
     | \d{{1,2}}[/-]{_MONTH}[/-]\d{{4}}[: ]{_CLOCK}{_ZONE}        # access logs
@@ -36,21 +36,28 @@ LEVELS: Final = {
     "info": "I", "notice": "I", "information": "I", "inf": "I", "config": "I", "audit": "I",
     "warn": "W", "warning": "W", "wrn": "W",
     "error": "E", "err": "E", "severe": "E", "failure": "E",
-    "fatal": "F", "crit": "F", "critical": "F", "alert": "F", "emerg": "F", "emergency": "F", "panic": "F", "dpanic": "F",
+    "fatal": "F", "crit": "F", "critical": "F", "alert": "F",
+    "emerg": "F", "emergency": "F", "panic": "F", "dpanic": "F",
 }  # fmt: skip
-_WORDS = "TRACE|DEBUG|VERBOSE|FINE[RS]?T?|INFO|NOTICE|WARN(?:ING)?|ERROR|SEVERE|FATAL|CRIT(?:ICAL)?|ALERT|EMERG(?:ENCY)?|PANIC|FAILURE"
+_WORDS = (
+    "TRACE|DEBUG|VERBOSE|FINE[RS]?T?|INFO|NOTICE|WARN(?:ING)?|ERROR|SEVERE|FATAL|CRIT(?:ICAL)?|ALERT|EMERG(?:ENCY)?"
+    "|PANIC|FAILURE"
+)
 _SOFT = "|".join(sorted(LEVELS, key=len, reverse=True))
 _LEVEL: Final = re.compile(
     rf"(?:(?P<plain>{_WORDS})(?=[ :|\]\t,]|$)"
     rf"|[\[<(](?:[\w.-]{{1,24}}:)?(?P<boxed>(?i:{_SOFT}))[\])>]"
-    rf"|(?P<soft>(?:Info|Warning|Warn|Error|Debug|Notice|Critical|Fatal|info|warn|warning|error|debug|notice|crit|fatal))(?=[:|]|[ ]{{2,}})"
+    rf"|(?P<soft>(?:Info|Warning|Warn|Error|Debug|Notice|Critical|Fatal"
+    rf"|info|warn|warning|error|debug|notice|crit|fatal))(?=[:|]|[ ]{{2,}})"
     r"|(?P<letter>[VDIWEF])(?=[ /][A-Z]))[ \t]*(?:[:|-][ ]+|[|:])?[ ]*"
 )
 _KLOG: Final = re.compile(r"([IWEF])\d{4} \d{2}:\d{2}:\d{2}\.\d+\s+\d+ [\w./-]+:\d+\] ")
 _PRIORITY: Final = re.compile(r"<(\d{1,3})>(?:1 )?")
+_TAGGED: Final = re.compile(r"([\w.:/@-]{1,253})\| ")
 _CRI: Final = re.compile(r"(?:stdout|stderr) [FP] ")
 _TAG: Final = re.compile(
-    r"(?:(?P<host>[\w.:/@-]{1,80}) )?(?:-- )?(?P<tag>[\w./@$+#-]{1,120}(?:\([\w. -]{1,60}\))?)(?:\[[\w.-]{1,24}\])?(?: \([^)]{1,120}\))?: ?"
+    r"(?:(?P<host>[\w.:/@-]{1,80}) )?(?:-- )?(?P<tag>[\w./@$+#-]{1,120}"
+    r"(?:\([\w. -]{1,60}\))?)(?:\[[\w.-]{1,24}\])?(?: \([^)]{1,120}\))?: ?"
 )
 _BARE_TAG: Final = re.compile(r"(?:(?P<host>[\w.-]{1,80}) )?(?P<tag>[\w./@-]{1,80})\[\d{1,9}\]:? +")
 _WORD: Final = re.compile(r"[^\s\[\]|=]{1,80}[ ]+")
@@ -68,7 +75,7 @@ _SYSLOG5: Final = re.compile(r"(?P<host>\S{1,255}) (?P<app>\S{1,48}) \S{1,128} \
 _NGINX: Final = re.compile(r"\d+#\d+: (?:\*\d+ )?")
 _SPRING: Final = re.compile(r"\d+ --- (?=\[)")
 _NAME: Final = re.compile(r"\[([A-Za-z][\w.:/-]{1,40})\]")
-_ACCESS: Final = re.compile(r'\S+ \S+ \S+ (?=\[\d{1,2}/[A-Z])')
+_ACCESS: Final = re.compile(r"\S+ \S+ \S+ (?=\[\d{1,2}/[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,12 @@ def split_header(line: str) -> Header:
         modern = _SYSLOG5.match(line, position)
         if modern:
             return Header(modern.end(), level, modern.group("app").strip("-"), modern.group("host").strip("-"))
+    tagged = _TAGGED.match(line, position) if timed else None
+    if tagged:  # a container's or pod's line within the merged one
+        inner = split_header(line[tagged.end() :])
+        name = tagged.group(1)
+        service = inner.service or ("" if name in ("stdout", "stderr") else name)
+        return Header(tagged.end() + inner.length, inner.level, service, inner.host)
     cri = _CRI.match(line, position) if timed else None
     if cri:
         position = cri.end()
@@ -130,9 +143,9 @@ def split_header(line: str) -> Header:
         service = service.split("[", 1)[0]
     elif timed:
         position, service, host = _after_time(line, position, syslog)
-        inner = _LEVEL.match(line, position)
-        if inner and (inner.group("plain") or inner.group("boxed")):
-            level, position = _level_of(inner), inner.end()
+        word = _LEVEL.match(line, position)
+        if word and (word.group("plain") or word.group("boxed")):
+            level, position = _level_of(word), word.end()
     return Header(position, level, service, host)
 
 

@@ -54,7 +54,9 @@ class Pattern:
             self._line: Any = re2.compile(self.source, options)
             self._block: Any = re2.compile(f"(?m:{self.source})", options)
         except re2.error as error:
-            raise Refused(Code.INVALID, f"the pattern cannot be used: {_reason(error, text)}", hint=_hint(text)) from None
+            raise Refused(
+                Code.INVALID, f"the pattern cannot be used: {_reason(error, text)}", hint=_hint(text)
+            ) from None
         except (UnicodeError, OverflowError):
             raise Refused(Code.INVALID, "the pattern is no valid text") from None
         self.matches_empty = self._line.search("") is not None

@@ -17,8 +17,48 @@ _IDENTIFIER: Final = re.compile(r"[_.$/@\\*]|[a-z][A-Z]|\d|^[A-Z0-9_-]{4,}$|-.*-
 _DEED: Final = re.compile(r"^[a-z]+(?:ed|ing)$")  # `started`, `closing`: what happened, not to whom
 # Words behind which a value stands.
 _SLOT_WORDS: Final = frozenset(
-    "user username uid account login for from to by host hostname node client server file path name id key type class package program"
-    " device interface table database queue topic job task pid session service module component container pod image method".split()
+    (
+        "user",
+        "username",
+        "uid",
+        "account",
+        "login",
+        "for",
+        "from",
+        "to",
+        "by",
+        "host",
+        "hostname",
+        "node",
+        "client",
+        "server",
+        "file",
+        "path",
+        "name",
+        "id",
+        "key",
+        "type",
+        "class",
+        "package",
+        "program",
+        "device",
+        "interface",
+        "table",
+        "database",
+        "queue",
+        "topic",
+        "job",
+        "task",
+        "pid",
+        "session",
+        "service",
+        "module",
+        "component",
+        "container",
+        "pod",
+        "image",
+        "method",
+    )
 )
 _NAMES: Final = frozenset({"user", "username", "account", "login", "ruser"})
 MANY: Final = 9  # distinct words that make a place variable whatever they look like
@@ -54,8 +94,8 @@ def _round(current: Mapping[tuple[str, ...], list[str]]) -> dict[tuple[str, ...]
     places: dict[tuple[tuple[str, ...], int], list[tuple[str, ...]]] = defaultdict(list)
     for tokens in current:
         for at, token in enumerate(tokens):
-            if token == "<*>" or (len(token) > 1 or token.isalnum()) and not token.isspace():
-                places[tokens[:at] + ("",) + tokens[at + 1 :], at].append(tokens)
+            if token == "<*>" or ((len(token) > 1 or token.isalnum()) and not token.isspace()):
+                places[(*tokens[:at], "", *tokens[at + 1 :]), at].append(tokens)
     renamed: dict[tuple[str, ...], tuple[str, ...]] = {}
     # The places with most variants first: they are the surest, and one renaming a round keeps it orderly.
     for (frame, at), variants in sorted(places.items(), key=lambda item: (-len(item[1]), item[0])):

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from .dissect import continues, dissect
 from .blocks import ABOVE
+from .dissect import continues, dissect
 from .masking import collapse, group_key, mask
 from .merging import merge
 from .safe import CONTEXT, Safe, context_above, spans_lines
@@ -54,7 +54,9 @@ class Entry:
     example: str  # the first line, redacted, cut at MAX_EXAMPLE
     count: int = 0
     blocks: array[int] = field(default_factory=lambda: array("I"))  # block number, count, block number, ...
-    samples: list[tuple[int, bytes, bytes]] = field(default_factory=list)  # offset, raw context above, raw line: for `sampled`
+    samples: list[tuple[int, bytes, bytes]] = field(
+        default_factory=list
+    )  # offset, raw context above, raw line: for `sampled`
     seen: int = 0  # samples offered so far
     continuation: bool = False
 
@@ -228,6 +230,7 @@ class Miner:
         line = dissect(text)
         if self.timed is None:
             self.timed = line.start != 0
+        masked = ""
         if not text.strip() and (self.alone or not self.timed):
             identity = (EMPTY, "", "")
         elif not self.alone and line.start == 0 and (self.timed or continues(text)):
@@ -240,9 +243,17 @@ class Miner:
             if len(self.entries) >= MAX_ENTRIES:
                 return self._plain(OTHER, offset)
             entry = self._known[identity] = len(self.entries)
-            shown = identity[0] if identity[0] in NO_TEMPLATE else masked
+            shown = masked or identity[0]
             self.entries.append(
-                Entry(identity[0], shown, identity[1], identity[2], offset, text[:MAX_EXAMPLE], continuation=identity[0] == CONTINUATION)
+                Entry(
+                    identity[0],
+                    shown,
+                    identity[1],
+                    identity[2],
+                    offset,
+                    text[:MAX_EXAMPLE],
+                    continuation=identity[0] == CONTINUATION,
+                )
             )
         return entry
 

@@ -140,7 +140,9 @@ class _Ranked:
     weight: float
 
 
-def summary_page(survey: Survey, budget: Budget, limit: int, skip: int = 0, room: int = OVERVIEW) -> tuple[str, str, bool]:
+def summary_page(
+    survey: Survey, budget: Budget, limit: int, skip: int = 0, room: int = OVERVIEW
+) -> tuple[str, str, bool]:
     """The overview: levels, histogram, templates (new and bursting ones and errors first), stack traces."""
     templates = survey.miner.templates()
     ranked = _ranked(survey, templates)
@@ -213,7 +215,9 @@ def _ranked(survey: Survey, templates: Sequence[Template]) -> list[_Ranked]:
             weight += 10.0
         found.append(_Ranked(template, own, level, mark, weight))
     # Errors and news up to a third of what will be shown come first, by weight; then what there is most of.
-    urgent = sorted((r for r in found if r.weight >= 10), key=lambda r: (-r.weight, -r.template.count, r.template.key))[:14]
+    urgent = sorted((r for r in found if r.weight >= 10), key=lambda r: (-r.weight, -r.template.count, r.template.key))[
+        :14
+    ]
     chosen = {id(r) for r in urgent}
     rest = [r for r in found if id(r) not in chosen]
     rest.sort(key=lambda r: (-r.template.count, r.template.key))
@@ -279,7 +283,11 @@ def _trace_text(trace: Trace) -> str:
     named = [dissect(line).message.strip() for line in trace.lines if raises(line)]
     frames = [line.strip() for line in trace.lines[1:] if re.match(r"\s+(?:at |File |/|\S+\.go:)", line)]
     head = dissect(trace.lines[0]).message if trace.lines else ""
-    pieces = [short(head, 120), *(short(name, 160) for name in named[-1:] if name and name not in head), *(short(f, 90) for f in frames[:2])]
+    pieces = [
+        short(head, 120),
+        *(short(name, 160) for name in named[-1:] if name and name not in head),
+        *(short(f, 90) for f in frames[:2]),
+    ]
     return " < ".join(dict.fromkeys(piece for piece in pieces if piece))
 
 
@@ -295,14 +303,21 @@ def template_page(survey: Survey, budget: Budget, id: str, room: int) -> tuple[s
     for entry in entries:
         name = f"{entry.level or '-'} {entry.service or '-'}"
         by[name] = by.get(name, 0) + entry.count
-    out = [short(template.text, 400), "by level and service: " + ", ".join(f"{name} {count:,}" for name, count in sorted(by.items(), key=lambda x: -x[1])[:12])]
+    out = [
+        short(template.text, 400),
+        "by level and service: "
+        + ", ".join(f"{name} {count:,}" for name, count in sorted(by.items(), key=lambda x: -x[1])[:12]),
+    ]
     bins = survey.bins(entries, BINS)
     if any(bins) and survey.first is not None and survey.last is not None:
         out.append(f"lines per {_duration((survey.last - survey.first) / BINS)}: {' '.join(map(_compact, bins))}")
     for slot in number_slots(lines, least=4)[:12]:
         values = slot.values
         if len(set(values)) > 1:
-            spread = " ".join(f"{name} {_number(quantile(values, share))}" for name, share in (("min", 0), ("p50", 0.5), ("p95", 0.95), ("max", 1)))
+            spread = " ".join(
+                f"{name} {_number(quantile(values, share))}"
+                for name, share in (("min", 0), ("p50", 0.5), ("p95", 0.95), ("max", 1))
+            )
             out.append(f"  {slot.name}: {spread} ({len(set(values))} values in {len(values)} sampled lines)")
     for place, values_seen in top_words(lines, template.text)[:6]:
         seen = ", ".join(f"{short(word, 60)} {n}" for word, n in values_seen)
@@ -310,14 +325,20 @@ def template_page(survey: Survey, budget: Budget, id: str, room: int) -> tuple[s
     out += [f"eg {_cursor(survey, entry)} {short(entry.example, 300)}" for entry in entries[:3]]
     out += [f"   {short(line, 300)}" for line in lines[:3]]
     text = "\n".join(out)
-    header = facts(budget, f"template #{template.id}: {template.count:,} of {survey.lines:,} lines", window_text(survey.first, survey.last))
+    header = facts(
+        budget,
+        f"template #{template.id}: {template.count:,} of {survey.lines:,} lines",
+        window_text(survey.first, survey.last),
+    )
     return text[:room], header
 
 
 # -------------------------------------------------------------------- comparison
 
 
-def compare_page(findings: Sequence[Finding], window: Survey, baseline: Survey, budget: Budget, limit: int, room: int = OVERVIEW) -> tuple[str, str, bool]:
+def compare_page(
+    findings: Sequence[Finding], window: Survey, baseline: Survey, budget: Budget, limit: int, room: int = OVERVIEW
+) -> tuple[str, str, bool]:
     """One row per change, the likeliest cause first."""
     out: list[str] = []
     used = 0
@@ -349,8 +370,9 @@ def _finding_row(finding: Finding, window: Survey, baseline: Survey) -> str:
     if finding.kind == "shifted":
         now, then = finding.medians
         factor = f"x{now / then:.2g}" if then else "from 0"
-        facts_ = f"{finding.slot}: p50 {_number(then)} -> {_number(now)} ({factor}), p95 {_number(finding.spread[1])} -> {_number(finding.spread[0])}, {sigma}"
-        return f"SHIFTED {level} {id} {facts_};{service} {text}"
+        p95 = f"p95 {_number(finding.spread[1])} -> {_number(finding.spread[0])}"
+        moved = f"{finding.slot}: p50 {_number(then)} -> {_number(now)} ({factor}), {p95}, {sigma}"
+        return f"SHIFTED {level} {id} {moved};{service} {text}"
     if finding.kind == "new":
         first = shown_time(finding.first, day=False) if finding.first is not None else "?"
         last = shown_time(finding.last, day=False) if finding.last is not None else "?"
@@ -362,7 +384,8 @@ def _finding_row(finding: Finding, window: Survey, baseline: Survey) -> str:
         last = shown_time(finding.last, day=False) if finding.last is not None else "?"
         return f"GONE {level} 0 lines, {finding.expected:,.0f} expected, {sigma}, last seen {last} {id}{service} {text}"
     ratio = finding.window / finding.expected if finding.expected else 0.0
-    return f"{finding.kind.upper()} {level} {finding.window:,} lines, {finding.expected:,.0f} expected (x{ratio:.2g}), {sigma} {id}{service} {text}"
+    counts = f"{finding.window:,} lines, {finding.expected:,.0f} expected (x{ratio:.2g})"
+    return f"{finding.kind.upper()} {level} {counts}, {sigma} {id}{service} {text}"
 
 
 def _number(value: float) -> str:

@@ -5,6 +5,7 @@ Used on the command line, where starting processes is nobody's risk; a confined 
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ def mine_file(path: Path, workers: int, *, redact: bool) -> Combined | None:
         if not path.is_file() or packing_of(path.name, os.pread(fd, 8, 0)):
             return None
         cuts = [0, *(line_start(fd, size * n // workers) for n in range(1, workers)), size]
-    children = [_start(path, begin, end, redact) for begin, end in zip(cuts[1:-1], cuts[2:], strict=True)]
+    children = [_start(path, begin, end, redact) for begin, end in itertools.pairwise(cuts[1:])]
     miner = _mine(path, cuts[0], cuts[1], redact)
     for pid, reader in children:
         with os.fdopen(reader, "rb") as pipe:
@@ -47,7 +48,7 @@ def mine_file(path: Path, workers: int, *, redact: bool) -> Combined | None:
         if status or not data:
             raise RuntimeError("a worker ended early")
         # Our own child's memory, over a pipe of ours: no file and nobody else's bytes.
-        lines, rows = pickle.loads(data)  # noqa: S301
+        lines, rows = pickle.loads(data)
         miner.lines += lines
         for row in rows:
             miner.add(Entry(*row))

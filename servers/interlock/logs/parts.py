@@ -135,9 +135,7 @@ class FileSource:
                 hint="a person names the real folder in the policy",
             )
         found: list[Part] = []
-        walked = 0
-        for path in self._candidates():
-            walked += 1
+        for walked, path in enumerate(self._candidates(), 1):
             if walked > MAX_WALKED:
                 budget.note(f"more than {MAX_WALKED:,} files under the source's folder: the rest was not looked at")
                 break
@@ -167,8 +165,10 @@ class FileSource:
             except Refused:
                 continue
             try:
-                fd = opened.read_fd() if not stat.S_ISDIR(opened.stat.st_mode) else os.open(
-                    ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=opened.fd
+                fd = (
+                    opened.read_fd()
+                    if not stat.S_ISDIR(opened.stat.st_mode)
+                    else os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=opened.fd)
                 )
                 with os.scandir(fd) as entries:
                     names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
@@ -196,7 +196,14 @@ class FileSource:
             facts = opened.stat
             problem = self._problem(opened.real, facts)
             part = Part(
-                name, f"{facts.st_ino:x}", facts.st_mtime, facts.st_size, path=path, problem=problem, series=series, order=order
+                name,
+                f"{facts.st_ino:x}",
+                facts.st_mtime,
+                facts.st_size,
+                path=path,
+                problem=problem,
+                series=series,
+                order=order,
             )
             if problem:
                 return part

@@ -133,7 +133,14 @@ class Reader:
 
     # ---------------------------------------------------------------- following
 
-    def follow(self, seconds: float, count: int, start: Position | None, wait: Callable[[float], bool], progress: Callable[[int], None]) -> Read:
+    def follow(
+        self,
+        seconds: float,
+        count: int,
+        start: Position | None,
+        wait: Callable[[float], bool],
+        progress: Callable[[int], None],
+    ) -> Read:
         """Lines that are written while we wait, at most `count`; more are counted and dropped.
 
         Goes on over renames (the old file is read to its end, then the new one) and cut files (from the start).
@@ -241,7 +248,9 @@ class Reader:
                 break
             kept.append(piece)
             lines += piece.block.data.count(b"\n") + 1
-            while len(kept) > 1 and (lines - kept[0].block.data.count(b"\n") - 1 >= count and self._level == 0 or len(kept) > 512):
+            while len(kept) > 1 and (
+                (lines - kept[0].block.data.count(b"\n") - 1 >= count and self._level == 0) or len(kept) > 512
+            ):
                 lines -= kept.popleft().block.data.count(b"\n") + 1
         for piece in kept:
             rows.extend(row for row in self._rows(part, piece.block) if limit is None or row.offset < limit)

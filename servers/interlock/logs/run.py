@@ -61,7 +61,9 @@ def _span(call: Call, since: str | None, until: str | None) -> Span:
 
 def _text(result: tuple[str, str, bool], server: Logs, source: Source, redactions: int) -> Result:
     body, header, truncated = result
-    return Result(text=body, header=f"{source.name}: {header}", untrusted=True, redactions=redactions, truncated=truncated)
+    return Result(
+        text=body, header=f"{source.name}: {header}", untrusted=True, redactions=redactions, truncated=truncated
+    )
 
 
 # -------------------------------------------------------------------- tools
@@ -84,7 +86,7 @@ def _list(server: Logs, call: Call) -> Result:
         except (Failed, Refused) as problem:
             parts = []
             lines.append(f"  cannot be read: {problem.message}")
-        newest = [part for part in reversed(parts)]
+        newest = list(reversed(parts))
         most = 200 if wanted.source is not None else 6
         for part in newest[:most]:
             shown = server.detector.redact(part.name, name)
@@ -104,7 +106,9 @@ def _list(server: Logs, call: Call) -> Result:
             break
         out += lines
         used += size_of
-    return Result(text="\n".join(out), header=f"{len(names)} sources", untrusted=True, redactions=redactions, truncated=cut)
+    return Result(
+        text="\n".join(out), header=f"{len(names)} sources", untrusted=True, redactions=redactions, truncated=cut
+    )
 
 
 def _read(server: Logs, call: Call) -> Result:
@@ -179,7 +183,11 @@ def _search(server: Logs, call: Call) -> Result:
         found = search(source, query, server.detector, budget, server.broker, start)
     if wanted.count:
         exactly = "" if budget.stopped else "exactly "
-        return Result(text=f"{exactly}{found.count:,} lines", header=f"{source.name}: {pages.facts(budget)}", truncated=bool(budget.stopped))
+        return Result(
+            text=f"{exactly}{found.count:,} lines",
+            header=f"{source.name}: {pages.facts(budget)}",
+            truncated=bool(budget.stopped),
+        )
     more = "at least " if found.more or budget.stopped else ""
     what = f"{more}{found.count:,} lines match"
     return _text(pages.search_page(found, budget, _room(call), what), server, source, 0)
@@ -196,10 +204,16 @@ def _summarize(server: Logs, call: Call) -> Result:
         if wanted.template is not None:
             page = pages.template_page(found, budget, wanted.template, _room(call))
             if page is None:
-                raise Refused(Code.INVALID, "there is no such template in this window", hint="summarize_logs lists their ids")
-            return Result(text=page[0], header=f"{source.name}: {page[1]}", untrusted=True, redactions=found.safe.redactions)
+                raise Refused(
+                    Code.INVALID, "there is no such template in this window", hint="summarize_logs lists their ids"
+                )
+            return Result(
+                text=page[0], header=f"{source.name}: {page[1]}", untrusted=True, redactions=found.safe.redactions
+            )
         room = min(_room(call), pages.OVERVIEW if wanted.limit <= 40 else 40_000)
-        return _text(pages.summary_page(found, budget, wanted.limit, wanted.cursor, room), server, source, found.safe.redactions)
+        return _text(
+            pages.summary_page(found, budget, wanted.limit, wanted.cursor, room), server, source, found.safe.redactions
+        )
 
 
 def _compare(server: Logs, call: Call) -> Result:
@@ -223,7 +237,10 @@ def _compare(server: Logs, call: Call) -> Result:
     if not window.lines or not baseline.lines:
         which = "window" if not window.lines else "baseline"
         raise Failed(f"there are no lines in the {which}", hint="list_sources and read_log show what times there are")
-    seconds = _covered(window.first, window.last, since, until), _covered(baseline.first, None, before_since, before_until)
+    seconds = (
+        _covered(window.first, window.last, since, until),
+        _covered(baseline.first, None, before_since, before_until),
+    )
     findings = compare(window, baseline, seconds)
     return _text(
         pages.compare_page(findings, window, baseline, budget, wanted.limit, min(_room(call), pages.OVERVIEW)),
@@ -254,7 +271,10 @@ def _analyze(server: Logs, call: Call) -> Result:
     safe = Safe(server.detector, source.name)
     with server.slot(call):
         output = engine.run(
-            steps, _redacted_stream(source, span, safe, budget), Limits(timeout=LONG, output=1_000_000), stop=budget.cancelled
+            steps,
+            _redacted_stream(source, span, safe, budget),
+            Limits(timeout=LONG, output=1_000_000),
+            stop=budget.cancelled,
         )
     text = output.stdout.decode("utf-8", "replace")
     notes = []
@@ -275,7 +295,9 @@ def _analyze(server: Logs, call: Call) -> Result:
         notes.append(f"{len(shown):,} of {len(text):,} characters shown: end the pipeline with head or tail")
         text = shown
     header = f"{source.name}: {pages.facts(budget, ' | '.join(s.program for s in wanted.steps), *notes)}"
-    return Result(text=text, header=header, untrusted=True, redactions=safe.redactions, truncated=cut or output.truncated)
+    return Result(
+        text=text, header=header, untrusted=True, redactions=safe.redactions, truncated=cut or output.truncated
+    )
 
 
 def _redacted_stream(source: Source, span: Span, safe: Safe, budget: Budget) -> Iterator[bytes]:

@@ -16,7 +16,16 @@ _STRING: Final = re.compile(  # OSC, DCS, SOS, PM, APC with their payload, if th
 )
 _CONTROL: Final = re.compile(r"(?:\x1b\[|\x9b)([0-?]{0,64}[ -/]{0,8})([@-~])")
 _OTHER: Final = re.compile(r"\x1b[ -/]{0,8}[0-~]?|[\x80-\x9f]")
-_KINDS: Final = {"]": "OSC", "\x9d": "OSC", "P": "DCS", "\x90": "DCS", "X": "SOS", "\x98": "SOS", "^": "PM", "\x9e": "PM"}
+_KINDS: Final = {
+    "]": "OSC",
+    "\x9d": "OSC",
+    "P": "DCS",
+    "\x90": "DCS",
+    "X": "SOS",
+    "\x98": "SOS",
+    "^": "PM",
+    "\x9e": "PM",
+}
 
 
 CONTEXT: Final = 1_024  # bytes above a line in which a name may stand whose value is on the line

@@ -24,10 +24,12 @@ from .windows import Piece, Source, Span, available, budget_time, pieces, snappe
 
 RANK: Final = {"D": 0, "": 1, "I": 1, "W": 2, "E": 3, "F": 4}
 LARGE: Final = 32 << 20  # bytes of a file from which starting ripgrep pays
+_FIELDS: Final = rb"|<\d{1,3}>|[\"'](?:level|priority|severity)[\"']|PRIORITY"
+# Words and signs without which no line has a level this high: a first sieve over raw bytes.
 _SEVERE: Final = {
-    2: rb"(?i)warn|err|fatal|crit|alert|emerg|panic|severe|fail|wrn|^\W{0,3}[WEF][\d/ ]|\b[WEF] |<\d{1,3}>|[\"'](?:level|priority|severity)[\"']|PRIORITY",
-    3: rb"(?i)err|fatal|crit|alert|emerg|panic|severe|fail|^\W{0,3}[EF][\d/ ]|\b[EF] |<\d{1,3}>|[\"'](?:level|priority|severity)[\"']|PRIORITY",
-    4: rb"(?i)fatal|crit|alert|emerg|panic|^\W{0,3}F[\d/ ]|\bF |<\d{1,3}>|[\"'](?:level|priority|severity)[\"']|PRIORITY",
+    2: rb"(?i)warn|err|fatal|crit|alert|emerg|panic|severe|fail|wrn|^\W{0,3}[WEF][\d/ ]|\b[WEF] " + _FIELDS,
+    3: rb"(?i)err|fatal|crit|alert|emerg|panic|severe|fail|^\W{0,3}[EF][\d/ ]|\b[EF] " + _FIELDS,
+    4: rb"(?i)fatal|crit|alert|emerg|panic|^\W{0,3}F[\d/ ]|\bF " + _FIELDS,
 }
 
 
@@ -66,7 +68,14 @@ class Found:
     next: tuple[str, int] | None = None  # part id and offset to go on from
 
 
-def search(source: Source, query: Query, detector: Any, budget: Budget, broker: Any = None, start: tuple[str, int] | None = None) -> Found:
+def search(
+    source: Source,
+    query: Query,
+    detector: Any,
+    budget: Budget,
+    broker: Any = None,
+    start: tuple[str, int] | None = None,
+) -> Found:
     """Search a source. Raises Failed when no part of it can be read."""
     parts = available(source, budget)
     start = snapped(parts, start)
@@ -134,7 +143,7 @@ class _Searcher:
         if part.seekable:
             reader = TimeReader(part.changed or budget_time())
             found = window_of(part, span, reader)
-            if found.start == found.sure_start and found.end == found.sure_end or not span.bounded:
+            if (found.start == found.sure_start and found.end == found.sure_end) or not span.bounded:
                 assert part.opener is not None
                 fd = part.opener()
                 try:
@@ -178,7 +187,11 @@ class _Searcher:
         for at in reversed(starts) if reverse else starts:
             end = data.find(b"\n", at)
             line = data[at : end if end >= 0 else len(data)]
-            before = context_above(data, at) if at > CONTEXT or not above else context_above(above + b"\n" + data[: at + 1], len(above) + 1 + at)
+            before = (
+                context_above(data, at)
+                if at > CONTEXT or not above
+                else context_above(above + b"\n" + data[: at + 1], len(above) + 1 + at)
+            )
             if self._query.count_only:
                 self._count_later(line, before)
                 continue
@@ -258,7 +271,9 @@ class _Searcher:
             lower += self._read_on(hit.part, block.end, count - len(lower))
         line = data[at : end if end >= 0 else len(data)]
         chunk = [*wanted, line, *lower]
-        before = data[max(0, at - sum(len(x) + 1 for x in wanted) - CONTEXT) : max(0, at - sum(len(x) + 1 for x in wanted))]
+        before = data[
+            max(0, at - sum(len(x) + 1 for x in wanted) - CONTEXT) : max(0, at - sum(len(x) + 1 for x in wanted))
+        ]
         texts = self._safe.lines(b"\n".join(chunk), before.removesuffix(b"\n"))
         hit.above, hit.below = texts[: len(wanted)], texts[len(wanted) + 1 :]
 
@@ -288,9 +303,21 @@ class _Searcher:
                 return False  # a part of the file is read faster here
             os.lseek(fd, start, os.SEEK_SET)
             argv = [
-                "--no-config", "--no-mmap", "--text", "--encoding=none", "--byte-offset", "--no-line-number", "--no-filename",
-                "--color=never", "--max-columns=1", "--threads=1", "--regex-size-limit=10M", "--dfa-size-limit=10M", *arguments, "-",
-            ]  # fmt: skip
+                "--no-config",
+                "--no-mmap",
+                "--text",
+                "--encoding=none",
+                "--byte-offset",
+                "--no-line-number",
+                "--no-filename",
+                "--color=never",
+                "--max-columns=1",
+                "--threads=1",
+                "--regex-size-limit=10M",
+                "--dfa-size-limit=10M",
+                *arguments,
+                "-",
+            ]
             before = list(self.found.hits), self.found.count
             left = max(1.0, self._budget.seconds)
             try:
@@ -311,7 +338,9 @@ class _Searcher:
         finally:
             os.close(fd)
 
-    def _from_ripgrep(self, process: Any, part: Part, fd: int, start: int, size: int, reader: TimeReader, windowed: bool) -> None:
+    def _from_ripgrep(
+        self, process: Any, part: Part, fd: int, start: int, size: int, reader: TimeReader, windowed: bool
+    ) -> None:
         rest = b""
         cache = _Chunk(fd)
         while True:

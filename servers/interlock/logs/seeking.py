@@ -6,6 +6,7 @@ the largest such step and lines there are judged one by one; a file in no order 
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from typing import Final
@@ -46,7 +47,7 @@ def probe(fd: int, size: int, reader: TimeReader) -> Shape:
     for number in range(steps):
         at = number * size // steps
         times = _times(fd, at, reader)
-        for before, after in zip(times, times[1:], strict=False):
+        for before, after in itertools.pairwise(times):
             slack = max(slack, before - after)
         if times:
             firsts.append(times[0])

@@ -50,7 +50,10 @@ def _name(message: str, match: re.Match[str]) -> str:
     before = message[: match.start()].rstrip(" =:([\"'")
     word = re.search(r"([A-Za-z_][\w./-]*)$", before[-40:])
     unit = _UNIT.match(message, match.end())
-    return f"{word.group(1) if word else ''}{' ' if word and unit else ''}{unit.group(1) if unit else ''}".strip() or f"#{match.start()}"
+    return (
+        f"{word.group(1) if word else ''}{' ' if word and unit else ''}{unit.group(1) if unit else ''}".strip()
+        or f"#{match.start()}"
+    )
 
 
 def top_words(lines: Sequence[str], template: str, count: int = 3) -> list[tuple[int, list[tuple[str, int]]]]:

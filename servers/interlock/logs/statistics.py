@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -50,7 +51,7 @@ def rank_shift(a: Sequence[float], b: Sequence[float]) -> float:
 
 def is_counter(values: Sequence[float]) -> bool:
     """Do values mostly grow (or fall) along their order, as sequence numbers and clocks do?"""
-    steps = [b - a for a, b in zip(values, values[1:], strict=False) if b != a]
+    steps = [b - a for a, b in itertools.pairwise(values) if b != a]
     if len(steps) < 6:
         return False
     up = sum(1 for step in steps if step > 0)

@@ -105,10 +105,16 @@ def _epoch(m: re.Match[bytes], _: float) -> float:
 
 
 # In the order of trust. Each is searched near the start of a line; the leftmost of the surest form wins.
+_ISO = (
+    rb"(?<!\d)(\d{4})[-/.](\d\d)[-/.](\d\d)(?:[T _]|-)[ ]?(\d\d)[:.](\d\d)[:.](\d\d)(?:[.,:](\d{1,9}))?"
+    rb"[ ]?(Z|[+-]\d\d:?\d\d(?!\d))?"
+)
+_ACCESS = rb"(?<!\d)(\d{1,2})[/-]" + _MONTH + rb"[/-](\d{4})[: ]" + _HMS + rb"(?: ?([+-]\d{2}:?\d{2}))?"
+_CTIME = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? " + _MONTH + rb" +(\d{1,2}) " + _HMS + rb"(?: [A-Z]{3,4})? (\d{4})"
 _FORMS: Final[tuple[tuple[re.Pattern[bytes], Reader], ...]] = (
-    (re.compile(rb"(?<!\d)(\d{4})[-/.](\d\d)[-/.](\d\d)(?:[T _]|-)[ ]?(\d\d)[:.](\d\d)[:.](\d\d)(?:[.,:](\d{1,9}))?[ ]?(Z|[+-]\d\d:?\d\d(?!\d))?"), _iso),
-    (re.compile(rb"(?<!\d)(\d{1,2})[/-]" + _MONTH + rb"[/-](\d{4})[: ]" + _HMS + rb"(?: ?([+-]\d{2}:?\d{2}))?"), _access),
-    (re.compile(rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? " + _MONTH + rb" +(\d{1,2}) " + _HMS + rb"(?: [A-Z]{3,4})? (\d{4})"), _ctime),
+    (re.compile(_ISO), _iso),
+    (re.compile(_ACCESS), _access),
+    (re.compile(_CTIME), _ctime),
     (re.compile(rb"(?<![A-Za-z])" + _MONTH + rb" +(\d{1,2}) +(?:(\d{4}) +)?" + _HMS), _syslog),
     (re.compile(rb"(?<![A-Za-z\d])[IWEF](\d\d)(\d\d) " + _HMS), _month_day),
     (re.compile(rb"(?<!\d)(\d{4})(\d\d)(\d\d)[T-](\d{1,2}):?(\d{1,2}):?(\d{1,2})(?:[:.,](\d{1,9}))?"), _compact),
@@ -116,7 +122,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[bytes], Reader], ...]] = (
     (re.compile(rb"^[\[(]?(\d\d)[-.](\d\d) " + _HMS), _month_day),
     (re.compile(rb"^(\d\d)(\d\d)(\d\d) (\d\d)(\d\d)(\d\d) "), _hdfs),
     (re.compile(rb'(?:^|(?<=[\[( "=:]))([12]\d{9}(?:\d{3}|\d{6}|\d{9})?)(?:\.(\d{1,9}))?(?![\w.])'), _epoch),
-)  # fmt: skip
+)
 
 
 class TimeReader:
@@ -164,9 +170,8 @@ _UNIT: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def given_time(text: str, now: float) -> float:
-    """A time that a caller gave: ISO 8601, `15m` or `2h ago`, `09:30` (last one before now), epoch, or a log's own form.
-
-    Raises ValueError.
+    """A time that a caller gave: ISO 8601, `15m` or `2h ago`, `09:30` (last one before now), epoch,
+    or a log's own form. Raises ValueError.
     """
     text = text.strip()
     if len(text) > 64:

@@ -14,10 +14,10 @@ from interlock.guard.model import Action, Call, Look, Outcome, Result, Tool, Wor
 from interlock.sandbox.children import Program
 from interlock.untrusted import one_line
 
-from . import arguments
+from . import arguments, streams
 from .actions import Section
 from .run import run
-from .sources import DOCKER, JOURNALCTL, Sources, folders, known, open_sources
+from .sources import Sources, folders, known, open_sources
 from .windows import Source
 
 if TYPE_CHECKING:
@@ -140,7 +140,9 @@ class Logs:
             return "The policy names no log sources."
         sources = self.sources(policy).by_name.values()
         lines = [f"Sources: {', '.join(f'{source.name} ({source.kind})' for source in sources)}."]
-        lines.append("Times are UTC. Start with summarize_logs or compare_logs; drill down with search_logs and read_log.")
+        lines.append(
+            "Times are UTC. Start with summarize_logs or compare_logs; drill down with search_logs and read_log."
+        )
         if self._engine is not None:
             lines.append(f"analyze_logs programs: {', '.join(sorted(self._engine.tools))}.")
         elif section.analyze:
@@ -209,23 +211,4 @@ def programs(policy: Policy) -> Mapping[str, Program]:
     binary = Path(sys.prefix) / "bin" / "rg"
     if binary.is_file():
         found["rg"] = Program(binary, limits={"cpu": 60, "memory": 512 << 20})
-    kinds = {kind for one in section.sources.values() for kind in ("journald", "docker") if getattr(one, kind) is not None}
-    journalctl = Path("/usr/bin/journalctl")
-    if "journald" in kinds and journalctl.is_file():
-        found[JOURNALCTL] = Program(
-            journalctl,
-            arguments=("--no-pager", "--output=json", "--all", "--quiet"),
-            read=tuple(Path(place) for place in ("/var/log/journal", "/run/log/journal", "/etc/machine-id")),
-            limits={"cpu": 60},
-        )
-    if "docker" in kinds:
-        found[DOCKER] = Program(
-            Path(sys.executable),
-            arguments=("-m", "interlock.logs.docker_logs"),
-            read=tuple(Path(place) for place in sorted({sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), "/run", "/var/run"})),
-            unix_sockets=True,
-            limits={"cpu": 60},
-        )
-    return found
-
-
+    return {**found, **streams.programs(policy)}

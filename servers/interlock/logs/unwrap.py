@@ -118,7 +118,9 @@ class Journal:
         process = names.get("_PID") or names.get("SYSLOG_PID") or 0
         priority = str(names.get("PRIORITY", "6"))
         level = _LEVELS[int(priority)] if priority in "01234567" and priority else "INFO"
-        message = fields.message or ("(message too large for the journal's output)" if names.get("MESSAGE", "") is None else "")
+        message = fields.message or (
+            "(message too large for the journal's output)" if names.get("MESSAGE", "") is None else ""
+        )
         text = f"{time} {fields.host or '-'} {unit.replace(' ', '_')}[{process}] {level} {message}"
         return text.replace("\n", "\\n").encode("utf-8", "replace")
 

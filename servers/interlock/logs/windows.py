@@ -65,7 +65,9 @@ class Piece:
     block: Block
 
 
-def pieces(parts: Sequence[Part], span: Span, budget: Budget, *, start: tuple[str, int] | None = None, size: int = BLOCK) -> Iterator[Piece]:
+def pieces(
+    parts: Sequence[Part], span: Span, budget: Budget, *, start: tuple[str, int] | None = None, size: int = BLOCK
+) -> Iterator[Piece]:
     """Blocks in the window, part by part, oldest first. `start`: a part's id and an offset to go on from."""
     begun = start is None
     for part in parts:
@@ -180,7 +182,9 @@ def _filtered(blocks: Iterator[Block], span: Span, reader: TimeReader, *, trust:
 
         def run(begin: int, lines: list[bytes], end: int, block: Block = block) -> Block:
             before = block.data[: begin - block.offset].removesuffix(b"\n")
-            return Block(begin, b"\n".join(lines), end, joined(block.above, before) if begin > block.offset else block.above)
+            return Block(
+                begin, b"\n".join(lines), end, joined(block.above, before) if begin > block.offset else block.above
+            )
 
         for line in block.data.split(b"\n"):
             value = reader.read(line)
