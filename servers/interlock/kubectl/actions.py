@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from interlock.guard.model import Kind, Risk, UndoClass, Verb
-from interlock.guard.policy_types import NameGlob, Place, PolicyModel, Text
+from interlock.guard.model import Action, Attribute, Kind, Risk, UndoClass, Verb
+from interlock.guard.policy_types import NameGlob, Place, PolicyModel, Seconds, Text
 
 _COMMON: Final = {
     "context": Kind.TEXT,
@@ -33,9 +34,17 @@ VERBS: Final = (
     ),
     Verb("kubectl.restart", True, Risk.MEDIUM, UndoClass.PARTIAL, _COMMON),
     Verb("kubectl.rollback", True, Risk.HIGH, UndoClass.PARTIAL, _COMMON),
-    Verb("kubectl.delete", True, Risk.HIGH, UndoClass.PARTIAL, {**_COMMON, "data": Kind.FLAG}),
+    Verb(
+        "kubectl.delete",
+        True,
+        Risk.HIGH,
+        UndoClass.PARTIAL,
+        {**_COMMON, "data": Kind.FLAG, "rebuilt": Kind.FLAG},  # rebuilt: a controller makes it anew
+    ),
     Verb("kubectl.node", True, Risk.HIGH, UndoClass.FULL, {**_COMMON, "drain": Kind.FLAG}),
-    Verb("kubectl.exec", True, Risk.CRITICAL, UndoClass.NONE, {**_COMMON, "container": Kind.TEXT, "command": Kind.TEXT}),
+    Verb(
+        "kubectl.exec", True, Risk.CRITICAL, UndoClass.NONE, {**_COMMON, "container": Kind.TEXT, "command": Kind.TEXT}
+    ),
 )
 
 
@@ -50,7 +59,15 @@ class Context(PolicyModel):
         description='Namespaces by name or glob, such as [payments, "web-*"].'
     )
     cluster_scoped: tuple[NameGlob, ...] = Field(
-        default=(), description="Kinds without a namespace that may be read, such as [nodes]."
+        default=(), description="Kinds without a namespace that are within bounds, such as [nodes]."
+    )
+    all_namespaces: bool = Field(
+        default=False,
+        description='Whether namespace "*" reads across namespaces; what lies outside the bounds is left out.',
+    )
+    proxy: bool = Field(default=False, description="Whether the kubeconfig's proxy-url of this cluster is used.")
+    impersonate: Text | None = Field(
+        default=None, description="User that every request is made as (kubectl --as), such as one of `interlock rbac`."
     )
 
 
@@ -74,6 +91,23 @@ class Section(PolicyModel):
     registries: tuple[NameGlob, ...] = Field(
         default=(), description="Image registries that may be deployed from. None: rules alone decide."
     )
+    max_replicas: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=20, description="Scaling beyond this asks a person, unless it scales down."
+    )
+    timeout: Seconds = Field(default=30, description="Longest that one request to the cluster may take.")
     max_objects: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=10, description="Most objects that one selector may match in a change."
     )
+
+
+DECLARED: Final[Mapping[str, Verb]] = {verb.name: verb for verb in VERBS}
+
+
+def action(
+    verb: str, resource: str, *, effect: str = "", risk: Risk = Risk.LOW, lost: str = "",
+    undo: UndoClass | None = None, **attributes: Attribute | None,
+) -> Action:  # fmt: skip
+    """The action of that verb with what it declares of these attributes; None is one that is not known yet."""
+    declared = DECLARED[f"kubectl.{verb}"].attributes
+    known: dict[str, Any] = {k: v for k, v in attributes.items() if k in declared and v is not None}
+    return Action(f"kubectl.{verb}", resource, known, effect=effect, risk=risk, undo=undo, lost=lost)

@@ -1,0 +1,121 @@
+"""kubectl_apply and kubectl_diff: every object judged on its own, the whole refused when one is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from interlock.guard.errors import Code, Refused
+from interlock.guard.model import Call, Look, Result
+
+from .arguments import Apply, Diff
+from .changing import annotated
+from .judging import meaning
+from .manifests import objects_of
+from .objects import Object, Target, changed, named
+from .placeholders import put_back
+from .plans import Plan, Step
+from .running import bare
+
+if TYPE_CHECKING:
+    from interlock.guard.pipeline import Permit
+
+    from .tools import Kubectl
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the server's dry run makes of one object."""
+
+    target: Target
+    manifest: Object
+    live: Object | None
+    after: Object
+
+
+def look_apply(kubectl: Kubectl, call: Call) -> Look:
+    args, bounds = call.arguments, kubectl.bounds(call.policy)
+    assert isinstance(args, Apply)
+    context = bounds.context(args.context)
+    namespace = bounds.namespace(context, args.namespace)
+    objects = objects_of(kubectl, bounds, context, namespace, args.manifest, args.path)
+    asks: list[str] = []
+    actions, steps, previews, unchanged = [], [], [], []
+    outside = [target for target, _ in objects if not bounds.holds(context, target.resource, target.namespace)]
+    if outside:  # the whole is refused, before anything of any object is read
+        return Look(tuple(bounds.action("create", target) for target in outside))
+    for one in dry_run(kubectl, context, objects, asks):
+        if one.live is not None and not changed(one.live, one.after):
+            unchanged.append(one.target.text)
+            continue
+        meant = meaning(bounds, one.target, one.live, one.after, objects=len(objects))
+        actions += meant.actions
+        asks += meant.asks
+        previews.append(kubectl.shower.diff(one.live, one.after, one.target.text))
+        if one.live is None:
+            steps.append(Step("create", one.target, None, one.after, body=annotated(one.manifest)))
+        else:
+            steps.append(Step("replace", one.target, one.live, one.after, body=bare(one.after)))
+    if not steps:
+        raise Refused(Code.INVALID, f"nothing would change: {', '.join(unchanged)[:300]} are like that already")
+    plan = Plan(context, steps, preview="\n".join(previews))
+    words = [f"{'create' if step.before is None else 'update'} {step.target.text}" for step in steps]
+    plan.header = "; ".join(words)[:600] + (f"; {len(unchanged)} unchanged" if unchanged else "")
+    return Look(tuple(actions), plan, asks=tuple(asks), size=plan.size, remote=True, dry=args.dry_run)
+
+
+def dry_run(kubectl: Kubectl, context: str, objects: list[tuple[Target, Object]], asks: list[str]) -> list[Applied]:
+    """What `kubectl apply` would make of each object, asked of the server. Placeholders are put back first."""
+    lives: list[Object | None] = []
+    bodies: list[Object] = []
+    for target, one in objects:
+        live = kubectl.cluster.find(context, target.path)
+        restored = put_back(kubectl.shower, one, live, target)
+        asks += restored.asks
+        lives.append(live)
+        bodies.append(restored.value)
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies}).encode()
+    argv = ["apply", "--dry-run=server", "--validate=strict", "--output=json", "--filename=-"]
+    answer = json.loads(kubectl.cluster.kubectl(context, argv, stdin=manifest))
+    items = answer["items"] if answer.get("kind") == "List" else [answer]
+    after = {(one["kind"], named(one)): one for one in items}
+    return [
+        Applied(target, body, live, after[body["kind"], named(body)])
+        for (target, _), body, live in zip(objects, bodies, lives, strict=True)
+    ]
+
+
+# ---------------------------------------------------------------- diff
+
+
+@dataclass(frozen=True, slots=True)
+class DiffPlan:
+    context: str
+    objects: list[tuple[Target, Object]]
+
+
+def look_diff(kubectl: Kubectl, call: Call) -> Look:
+    args, bounds = call.arguments, kubectl.bounds(call.policy)
+    assert isinstance(args, Diff)
+    context = bounds.context(args.context)
+    namespace = bounds.namespace(context, args.namespace)
+    objects = objects_of(kubectl, bounds, context, namespace, args.manifest, args.path, folder=True)
+    return Look(tuple(bounds.action("read", target) for target, _ in objects), DiffPlan(context, objects))
+
+
+def run_diff(kubectl: Kubectl, permit: Permit) -> Result:
+    plan = permit.look.plan
+    assert isinstance(plan, DiffPlan)
+    differing, missing, same, texts = 0, 0, 0, []
+    for one in dry_run(kubectl, plan.context, plan.objects, []):
+        if one.live is None:
+            missing += 1
+        elif not changed(one.live, one.after):
+            same += 1
+            continue
+        else:
+            differing += 1
+        texts.append(kubectl.shower.diff(one.live, one.after, one.target.text))
+    header = f"{plan.context}: {differing} differ, {missing} are missing, {same} are as described"
+    return Result("\n".join(texts), header=header, untrusted=bool(texts))

@@ -1,0 +1,150 @@
+"""What the model sees of each tool's arguments. Every character is paid for in every conversation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _at_most(most: int) -> AfterValidator:
+    def check(text: str) -> str:
+        if len(text) > most:
+            raise ValueError(f"at most {most} characters")
+        return text
+
+    return AfterValidator(check)
+
+
+def _between(low: int, high: int) -> AfterValidator:
+    def check(number: int) -> int:
+        if not low <= number <= high:
+            raise ValueError(f"a number from {low} to {high}")
+        return number
+
+    return AfterValidator(check)
+
+
+def _words(words: list[str]) -> list[str]:
+    if not 1 <= len(words) <= 100 or any(not 1 <= len(word) <= 4000 or "\0" in word for word in words):
+        raise ValueError("from 1 to 100 words")
+    return words
+
+
+Word = Annotated[str, _at_most(600)]
+Text = Annotated[str, _at_most(1_000_000)]
+Limit = Annotated[int, _between(1, 1000)]
+
+
+class Arguments(BaseModel):
+    """Strict types, no unknown keys: what is not understood is refused, never guessed at."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    namespace: Word = ""
+    context: Word = ""
+
+
+class Change(Arguments):
+    reason: Annotated[str, _at_most(2000)] = ""
+
+
+class Previewed(Change):
+    dry_run: bool = False
+
+
+class Get(Arguments):
+    kind: Word = Field(description="e.g. deploy,svc")
+    name: Word = ""
+    selector: Word = ""
+    field_selector: Word = ""
+    output: Literal["table", "wide", "yaml", "json", "name"] = "table"
+    path: Word = Field(default="", description="e.g. .status.phase")
+    sort_by: Word = ""
+    limit: Limit = 100
+    cursor: Word = ""
+
+
+class Describe(Arguments):
+    kind: Word
+    name: Word
+
+
+class Logs(Arguments):
+    pod: Word = Field(description="pod, or deploy/NAME")
+    container: Word = ""
+    tail: Annotated[int, _between(1, 5000)] = 200
+    since: Word = Field(default="", description="15m")
+    previous: bool = False
+    contains: Word = ""
+
+
+class Events(Arguments):
+    about: Word = Field(default="", description="kind/name")
+    warnings: bool = False
+
+
+class Top(Arguments):
+    kind: Literal["pods", "nodes"] = "pods"
+
+
+class RolloutStatus(Arguments):
+    kind: Word
+    name: Word
+    wait: Annotated[int, _between(0, 600)] = 60
+
+
+class Diff(Arguments):
+    manifest: Text = ""
+    path: Word = Field(default="", description="file or folder")
+
+
+class Apply(Previewed):
+    manifest: Text = ""
+    path: Word = Field(default="", description="file")
+
+
+class Scale(Change):
+    kind: Word
+    name: Word
+    replicas: Annotated[int, _between(0, 1_000_000)]
+
+
+class SetImage(Change):
+    kind: Word
+    name: Word
+    images: dict[str, str] = Field(description="container: image")
+
+
+class Rollout(Change):
+    kind: Word
+    name: Word
+    action: Literal["restart", "undo", "pause", "resume"]
+    revision: Annotated[int, _between(1, 10**9)] | None = None
+
+
+class Patch(Previewed):
+    kind: Word
+    name: Word
+    patch: dict[str, Any]
+    type: Literal["strategic", "merge"] = "strategic"
+
+
+class Delete(Previewed):
+    kind: Word
+    name: Word = ""
+    selector: Word = ""
+
+
+class Cordon(Change):
+    node: Word
+    on: bool = True
+
+
+class Drain(Previewed):
+    node: Word
+
+
+class Exec(Change):
+    pod: Word
+    container: Word = ""
+    command: Annotated[list[str], AfterValidator(_words)] = Field(description="argv")

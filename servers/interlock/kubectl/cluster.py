@@ -1,0 +1,215 @@
+"""One way to the clusters: every kubectl command line is built here, from checked parts, and run by the broker.
+
+Reads and writes of single objects go through kubectl's raw requests: the path, the body and the preconditions are
+then exactly ours. Not for deciding: whoever calls has done that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+from interlock.guard.errors import Broken, Code, Failed, Refused
+from interlock.untrusted import one_line
+
+from . import discovery, program
+from .actions import Section
+from .discovery import Kinds, Resource
+from .kubeconfig import Kubeconfig
+
+if TYPE_CHECKING:
+    from interlock.guard.model import Detector
+    from interlock.sandbox.broker import BrokerClient, Completed
+
+MOST: Final = 64 << 20  # bytes of one answer
+_FRESH: Final = 600.0  # seconds for which a cluster's kinds are taken as known
+_AGAIN: Final = 5.0  # seconds before an unknown kind is looked for once more
+_FIRST: Final = 4.0  # seconds for the first word of a cluster: one that is silent is told soon
+_SAID: Final = re.compile(r"^Error from server(?: \((\w+)\))?: (.*)", re.MULTILINE)
+MANAGER: Final = "interlock"
+
+
+class ClusterError(Exception):
+    """The API's no. `reason` is Kubernetes' own word: NotFound, Conflict, Forbidden, Invalid; empty: no answer."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+    def refused(self) -> Refused:
+        """As a refusal, before anything ran."""
+        code = Code.CONFLICT if self.reason in ("Conflict", "AlreadyExists") else Code.INVALID
+        return Refused(code if self.reason else Code.FAILED, self.message, hint=self.hint)
+
+    def failed(self) -> Failed:
+        """As the end of a permitted call that changed nothing."""
+        return Failed(self.message, hint=self.hint, code=Code.CONFLICT if self.reason == "Conflict" else Code.FAILED)
+
+    @property
+    def hint(self) -> str:
+        return {
+            "NotFound": "list what is there with kubectl_get",
+            "Forbidden": "the cluster's own rights (RBAC, quota or admission) do not allow it; a person changes them",
+            "Conflict": "read it again and make the call anew",
+            "": "see whether the cluster can be reached (`interlock doctor`), then try again",
+        }.get(self.reason, "")
+
+
+@dataclass(slots=True)
+class _Known:
+    kinds: Kinds
+    at: float
+
+
+class Cluster:
+    """All contexts of the policy. Thread-safe. Raises ClusterError for the API's answers, Broken without kubectl."""
+
+    def __init__(self, broker: BrokerClient | None, section: Section, facts: Kubeconfig, detector: Detector) -> None:
+        self._broker = broker
+        self._section = section
+        self._facts = facts
+        self._detector = detector
+        self._lock = threading.Lock()
+        self._kinds: dict[str, _Known] = {}
+
+    # ---------------------------------------------------------------- kinds
+
+    def kinds(self, context: str, *, anew: bool = False) -> Kinds:
+        """The cluster's kinds. Raises ClusterError when it does not answer soon."""
+        with self._lock:
+            known = self._kinds.get(context)
+            age = time.monotonic() - known.at if known else _FRESH
+            if known and (age < _FRESH if not anew else age < _AGAIN):
+                return known.kinds
+            done = self._run(context, ["api-resources", "-o", "wide"], timeout=_FIRST)
+            text = done.stdout.decode("utf-8", "replace")
+            if not text.startswith("NAME"):
+                raise self._error(done)
+            kinds = discovery.parse(text)
+            self._kinds[context] = _Known(kinds, time.monotonic())
+            return kinds
+
+    def resource(self, context: str, word: str) -> Resource | None:
+        """The kind of that name, looked for once more where it is not known."""
+        return self.kinds(context).find(word) or self.kinds(context, anew=True).find(word)
+
+    # ---------------------------------------------------------------- objects
+
+    def get(self, context: str, path: str, **query: str) -> dict[str, Any]:
+        """One object or list, whole. Raises ClusterError."""
+        found: dict[str, Any] = json.loads(self.kubectl(context, ["get", "--raw", _with(path, query)]))
+        return found
+
+    def find(self, context: str, path: str) -> dict[str, Any] | None:
+        """One object, or None where there is none."""
+        try:
+            return self.get(context, path)
+        except ClusterError as error:
+            if error.reason == "NotFound":
+                return None
+            raise
+
+    def send(
+        self, verb: str, context: str, path: str, body: Mapping[str, Any], *, dry: bool = False, strict: bool = True
+    ) -> dict[str, Any]:
+        """`create` (POST), `replace` (PUT) or `delete`; `dry` has the server answer what would come of it."""
+        query = {"dryRun": "All"} if dry else {}
+        if verb != "delete":
+            query["fieldManager"] = MANAGER
+            if strict:
+                query["fieldValidation"] = "Strict"
+        else:
+            body = {**body, **({"dryRun": ["All"]} if dry else {})}
+            query = {}
+        text = json.dumps(body).encode()
+        answer = self.kubectl(context, [verb, "--raw", _with(path, query), "-f", "-"], stdin=text)
+        try:
+            made = json.loads(answer)
+        except ValueError:
+            return {}
+        return made if isinstance(made, dict) else {}
+
+    # ---------------------------------------------------------------- kubectl
+
+    def kubectl(
+        self, context: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float | None = None,
+        most: int = MOST, stop: Callable[[], bool] | None = None, codes: Sequence[int] = (0,),
+    ) -> bytes:  # fmt: skip
+        """Run it with the context's options and return what it printed. Raises ClusterError."""
+        done = self._run(context, argv, stdin=stdin, timeout=timeout, most=most, stop=stop)
+        if done.code not in codes or done.timed_out:
+            raise self._error(done)
+        return done.stdout
+
+    def run(self, context: str, argv: Sequence[str], **options: Any) -> Completed:
+        """The same, judged by the caller."""
+        return self._run(context, argv, **options)
+
+    def _run(
+        self, context: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float | None = None,
+        most: int = MOST, stop: Callable[[], bool] | None = None,
+    ) -> Completed:  # fmt: skip
+        self._refuse_unusable(context)
+        assert self._broker is not None
+        seconds = timeout or float(self._section.timeout)
+        options = [
+            f"--kubeconfig={self._facts.path}",
+            f"--context={context}",
+            f"--cache-dir={program.cache_folder()}",
+            f"--request-timeout={max(1, int(seconds))}s",
+        ]
+        place = self._section.contexts.get(context)
+        if place is not None and place.impersonate:
+            options.append(f"--as={place.impersonate}")
+        command = [argv[0], *options, *argv[1:]]
+        done = self._broker.run(
+            program.KUBECTL, command, stdin=stdin, timeout=seconds, max_output=most, stop=stop
+        )  # fmt: skip
+        if done.truncated:
+            raise ClusterError("TooLarge", f"the answer is larger than {most >> 20} MiB; ask for less at once")
+        return done
+
+    def _refuse_unusable(self, context: str) -> None:
+        if self._broker is None or program.KUBECTL not in self._broker.programs:
+            raise Broken("kubectl is not installed here", hint="install kubectl, then restart the server")
+        if self._facts.problem:
+            raise Broken(self._facts.problem, hint="a person mends the kubeconfig that the policy names")
+        if context in self._facts.missing:
+            raise Broken(
+                f"the kubeconfig has no context {one_line(context, 60)}",
+                hint="a person adds it to the kubeconfig, or takes it out of the policy, and restarts the server",
+            )
+        place = self._section.contexts.get(context)
+        if context in self._facts.proxied and not (place is not None and place.proxy):
+            raise Refused(
+                Code.OUT_OF_BOUNDS,
+                "the kubeconfig sends this cluster's requests through a proxy, which the policy does not allow",
+                hint="a person sets `proxy: true` for the context in the policy",
+            )
+
+    def _error(self, done: Completed) -> ClusterError:
+        if done.timed_out or done.stopped:
+            return ClusterError("", "the cluster did not answer in time")
+        said = done.stderr.decode("utf-8", "replace")
+        match = _SAID.search(said)
+        reason, text = (match[1] or "Invalid", said[match.start(2) :]) if match else ("", said)
+        lines = [line for line in text.splitlines() if not line.startswith(("E1", "I1", "W1", "E0", "I0", "W0"))]
+        lines = lines or [line.partition("] ")[2] for line in text.splitlines()][-1:]
+        if not match and any(word in text for word in ("timeout", "deadline exceeded", "Timeout")):
+            return ClusterError("", "the cluster did not answer in time")
+        if not match and "error: " in text and "connect" not in text and "dial" not in text:
+            reason = "Invalid"
+        message = self._detector.redact(" ".join(" ".join(lines).split())).text
+        return ClusterError(reason, one_line(message, 500) or f"kubectl ended with code {done.code}")
+
+
+def _with(path: str, query: Mapping[str, str]) -> str:
+    escaped = quote(path, safe="/:._-~")
+    return f"{escaped}?{urlencode(query)}" if query else escaped

@@ -1,0 +1,105 @@
+"""What the kubeconfig says of the policy's contexts: where their servers are, and which programs give credentials.
+
+Read once, before the process is confined; credentials are not kept. kubectl itself reads the file at each call.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from interlock.guard.errors import Broken
+
+from .actions import Section
+
+
+@dataclass(frozen=True, slots=True)
+class Kubeconfig:
+    """The facts. `missing`: contexts of the policy that the file does not have."""
+
+    path: Path
+    ports: tuple[int, ...] = ()
+    files: tuple[Path, ...] = ()  # certificates and tokens that it points at
+    plugins: tuple[Path, ...] = ()  # programs that give credentials
+    proxied: frozenset[str] = frozenset()  # contexts whose cluster has a proxy-url
+    missing: frozenset[str] = frozenset()
+    problem: str = ""
+    namespaces: Mapping[str, str] = field(default_factory=dict)
+
+
+def path_of(section: Section) -> Path:
+    """The policy's kubeconfig, else the usual place."""
+    home = Path(os.environ.get("HOME") or Path.home())
+    return section.kubeconfig or home / ".kube" / "config"
+
+
+def read(section: Section) -> Kubeconfig:
+    """Look at the file. What is wrong with it is told in `problem`: calls then refuse with it. Never raises."""
+    path = path_of(section)
+    try:
+        return _facts(path, section, _load(path))
+    except Broken as broken:
+        return Kubeconfig(path, missing=frozenset(section.contexts), problem=broken.message)
+
+
+def _load(path: Path) -> Any:
+    from interlock.documents import DocumentError, load_documents
+
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise Broken(f"the kubeconfig cannot be read ({type(error).__name__})") from None
+    try:
+        documents = load_documents(text, "json" if text.lstrip().startswith("{") else "yaml")
+    except DocumentError as error:
+        raise Broken(f"the kubeconfig cannot be understood: line {error.line}: {error.message}") from None
+    if len(documents) != 1 or not isinstance(documents[0], dict):
+        raise Broken("the kubeconfig holds no single document")
+    return documents[0]
+
+
+def _facts(path: Path, section: Section, config: Mapping[str, Any]) -> Kubeconfig:
+    clusters, users = _named(config, "clusters", "cluster"), _named(config, "users", "user")
+    contexts = _named(config, "contexts", "context")
+    ports: set[int] = set()
+    files: list[Path] = []
+    plugins: list[Path] = []
+    proxied: set[str] = set()
+    for name in section.contexts:
+        context = contexts.get(name)
+        if context is None:
+            continue
+        cluster, user = clusters.get(str(context.get("cluster")), {}), users.get(str(context.get("user")), {})
+        server = urlsplit(str(cluster.get("server") or ""))
+        ports.add(server.port or (80 if server.scheme == "http" else 443))
+        if cluster.get("proxy-url"):
+            proxied.add(name)
+            ports.add(urlsplit(str(cluster["proxy-url"])).port or 3128)
+        for entry, key in (
+            (cluster, "certificate-authority"), (user, "client-certificate"), (user, "client-key"), (user, "tokenFile")
+        ):  # fmt: skip
+            if isinstance(entry.get(key), str):
+                files.append(path.parent / Path(entry[key]).expanduser())
+        plugin = user.get("exec")
+        if isinstance(plugin, dict) and isinstance(plugin.get("command"), str):
+            found = shutil.which(plugin["command"]) or str(path.parent / plugin["command"])
+            plugins.append(Path(found).absolute())
+    missing = frozenset(section.contexts) - frozenset(contexts)
+    return Kubeconfig(
+        path, tuple(sorted(ports)), tuple(dict.fromkeys(files)), tuple(dict.fromkeys(plugins)), frozenset(proxied),
+        missing,
+    )  # fmt: skip
+
+
+def _named(config: Mapping[str, Any], key: str, inner: str) -> dict[str, dict[str, Any]]:
+    entries = config.get(key)
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get(inner), dict):
+            found.setdefault(str(entry.get("name")), entry[inner])
+    return found

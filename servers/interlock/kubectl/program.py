@@ -1,0 +1,77 @@
+"""kubectl itself: where it is, what it may touch, and the environment that it gets. Nothing runs here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from interlock.sandbox.children import Program
+
+from . import kubeconfig
+from .actions import Section
+
+if TYPE_CHECKING:
+    from interlock.guard.policy import Policy
+
+KUBECTL: Final = "kubectl"
+OLDEST: Final = (1, 28)
+# What credential plugins keep their own state in, under the user's home. Never Interlock's.
+_PLUGIN_STATE: Final = (".aws", ".azure", ".config/gcloud", ".kube/cache", ".cache/gke-gcloud-auth-plugin", ".oci")
+_VERSIONED: Final = re.compile(r"kubectl\.1\.(\d+)\Z")
+
+
+def executable() -> Path | None:
+    """The kubectl on PATH, else the one beside this Python; None where there is none.
+
+    A dispatcher (Google's SDK installs one that asks each server for its version first) is passed over for the
+    newest kubectl beside it: one program, known before the fork.
+    """
+    found = shutil.which("kubectl") or shutil.which("kubectl", path=os.fspath(Path(sys.executable).parent))
+    if found is None:
+        return None
+    real = Path(found).resolve()
+    versions = [
+        (int(match[1]), one) for one in real.parent.glob("kubectl.1.*") if (match := _VERSIONED.match(one.name))
+    ]
+    return max(versions)[1] if versions else real
+
+
+def cache_folder() -> Path:
+    """Where kubectl keeps what it learned of each server's kinds: a folder of its own, outside the guard's home."""
+    home = Path(os.environ.get("HOME") or Path.home())
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "interlock-kubectl"
+
+
+def programs(policy: Policy) -> dict[str, Program]:
+    """kubectl with a network to the servers' ports, the kubeconfig to read and its cache to write."""
+    section = policy.section(Section)
+    binary = executable()
+    if section is None or binary is None:
+        return {}
+    facts = kubeconfig.read(section)
+    cache = cache_folder()
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home = Path(os.environ.get("HOME") or Path.home())
+    environment = {"HOME": os.fspath(cache), "KUBERC": "off", "KUBECTL_KUBERC": "false", "GOMAXPROCS": "2"}
+    read, write, execute = [facts.path, *facts.files], [cache], []
+    if facts.plugins:  # they look under HOME, start helpers, and reach hosts that no kubeconfig names
+        environment["HOME"] = os.fspath(home)
+        state = [home / place for place in _PLUGIN_STATE if (home / place).is_dir()]
+        write += state
+        execute += [*facts.plugins, *(p.resolve().parent for p in facts.plugins), Path("/usr/bin"), Path("/bin")]
+    return {
+        KUBECTL: Program(
+            binary,
+            read=tuple(read),
+            write=tuple(write),
+            execute=tuple(execute),
+            network=True,
+            ports=() if facts.plugins else (*facts.ports, 53),
+            environment=environment,
+            limits={"cpu": 120, "files": 256},
+        )
+    }

@@ -1,0 +1,365 @@
+"""kubectl_get, kubectl_describe, kubectl_logs, kubectl_top: what they may look at, and compact answers.
+
+Whatever comes from a cluster is redacted whole before rows, paths or lines are selected from it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from interlock.guard.errors import Code, Refused
+from interlock.guard.model import Call, Look, Result
+
+from . import discovery, jsonpath, names
+from .arguments import Describe, Get, Logs, Top
+from .bounds import EVERYWHERE, Bounds
+from .cluster import ClusterError
+from .discovery import Resource
+from .objects import Object, Target, dump, metadata, named
+
+if TYPE_CHECKING:
+    from interlock.guard.pipeline import Permit
+
+    from .tools import Kubectl
+
+_MARGIN: Final = 600  # characters of an answer that are not the cluster's
+_EXTRA_LINES: Final = 200  # log lines above a tail, so that a secret that begins there is seen whole
+_LOG_BYTES: Final = 4 << 20
+_WORDS: Final = re.compile(r"\S+(?: \S+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    targets: tuple[Target, ...]
+    bounds: Bounds
+
+
+def look(kubectl: Kubectl, call: Call) -> Look:
+    """The kinds that a read names, resolved, as actions."""
+    bounds, args = kubectl.bounds(call.policy), call.arguments
+    context = bounds.context(getattr(args, "context", ""))
+    namespace = bounds.namespace(context, getattr(args, "namespace", ""))
+    kind, name = _asked(args)
+    targets = [
+        bounds.target(context, one, namespace, name) for one in resolve(kubectl, bounds, context, kind, bool(name))
+    ]
+    if namespace == EVERYWHERE and (name or not isinstance(args, Get)):
+        raise Refused(Code.INVALID, "an object is named with its own namespace", hint="name one namespace")
+    actions = tuple(bounds.action("read", target) for target in targets)
+    return Look(actions, ReadPlan(tuple(targets), bounds))
+
+
+def _asked(args: Any) -> tuple[str, str]:
+    if isinstance(args, Logs):
+        return names.kind_and_name(args.pod, "") if "/" in args.pod else ("pods", names.name(args.pod))
+    if isinstance(args, Get):
+        names.selector(args.selector), names.fields(args.field_selector)
+    return names.kind_and_name(args.kind, getattr(args, "name", ""))
+
+
+def resolve(kubectl: Kubectl, bounds: Bounds, context: str, kind: str, one: bool) -> list[Resource]:
+    """Every kind that is named; a category (`all`) stands for those of it that are within bounds. Raises Refused."""
+    found: dict[str, Resource] = {}
+    for word in kind.split(","):
+        resource = kubectl.resource(context, word)
+        if resource is not None:
+            found[resource.full] = resource
+            continue
+        members = [r for r in kubectl.cluster.kinds(context).category(word) if bounds.kind(r) and "list" in r.verbs]
+        if not members or one:
+            raise discovery.unknown_kind(word)
+        found.update((r.full, r) for r in members)
+    return list(found.values())
+
+
+def run_get(kubectl: Kubectl, permit: Permit) -> Result:
+    call, plan = permit.call, permit.look.plan
+    args = call.arguments
+    assert isinstance(args, Get) and isinstance(plan, ReadPlan)
+    objects = args.output in ("yaml", "json") or args.path or any(target.resource.secret for target in plan.targets)
+    if objects:
+        return _objects(kubectl, call, args, plan)
+    return _table(kubectl, call, args, plan)
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _table(kubectl: Kubectl, call: Call, args: Get, plan: ReadPlan) -> Result:
+    first = plan.targets[0]
+    argv = ["get", *_where(args, first), *(["--output=wide"] if args.output == "wide" else [])]
+    if args.sort_by and args.sort_by.startswith((".", "{")):
+        argv.append(f"--sort-by={{{names.path(args.sort_by)}}}")
+    argv += ["--", ",".join(target.resource.argument for target in plan.targets)]
+    argv += [first.name] if first.name else []
+    raw = kubectl.cluster.kubectl(first.context, argv).decode("utf-8", "replace")
+    redacted = kubectl.detector.redact(raw)
+    blocks = [_Rows(block) for block in redacted.text.split("\n\n") if block.strip()]
+    for block in blocks:
+        block.keep_within(plan.bounds, first.context, first.namespace)
+        block.sort(args.sort_by)
+        if args.output == "name":
+            block.names_only(plan.targets[0].resource.name if len(blocks) == 1 else "")
+    return _page(blocks, args, call, first, redacted.count)
+
+
+class _Rows:
+    """One table of kubectl's: its head, its rows, and the columns by their places."""
+
+    def __init__(self, block: str) -> None:
+        self.head, *self.rows = block.splitlines()
+        self._columns = {match.group(): match.start() for match in _WORDS.finditer(self.head)}
+        self.total = len(self.rows)
+        self.left_out = 0
+
+    def cell(self, row: str, column: str) -> str:
+        start = self._columns.get(column)
+        if start is None:
+            return ""
+        return row[start : min((at for at in self._columns.values() if at > start), default=len(row))].strip()
+
+    def keep_within(self, bounds: Bounds, context: str, namespace: str) -> None:
+        """Across namespaces only what is within bounds stays; nothing tells of the rest."""
+        if namespace == EVERYWHERE:
+            self.rows = [row for row in self.rows if bounds.in_namespaces(context, self.cell(row, "NAMESPACE"))]
+            self.total = len(self.rows)
+
+    def sort(self, by: str) -> None:
+        column = by.upper()
+        if column in self._columns:
+            self.rows.sort(key=lambda row: (_number(self.cell(row, column)), self.cell(row, column)))
+
+    def names_only(self, kind: str) -> None:
+        prefix = f"{kind}/" if kind else ""
+        self.rows = [prefix + row.split(None, 1)[0] for row in self.rows]
+        self.head = ""
+
+    def summary(self) -> str:
+        """How many of each status, where the table has one."""
+        if "STATUS" not in self._columns or len(self.rows) < 20:
+            return ""
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            word = self.cell(row, "STATUS")
+            counts[word] = counts.get(word, 0) + 1
+        most = sorted(counts.items(), key=lambda item: -item[1])[:6]
+        return ", ".join(f"{count} {word}" for word, count in most)
+
+    def compact(self, rows: list[str]) -> list[str]:
+        """The same columns, as narrow as these rows allow."""
+        lines = [self.head, *rows] if self.head else rows
+        if not self.head or not self._columns:
+            return lines
+        starts = [*self._columns.values(), None]
+        cells = [[line[a:b].strip() for a, b in pairwise(starts)] for line in lines]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _number(text: str) -> float:
+    digits = re.match(r"\d{1,15}", text)
+    return float(digits.group()) if digits else 0.0
+
+
+def _page(blocks: list[_Rows], args: Get, call: Call, first: Target, redactions: int) -> Result:
+    offset, total = _offset(args.cursor), sum(block.total for block in blocks)
+    room = call.policy.limits.result_chars - _MARGIN
+    lines: list[str] = []
+    shown = seen = 0
+    for block in blocks:
+        wanted = block.rows[max(0, offset - seen) : max(0, offset - seen) + args.limit - shown]
+        seen += len(block.rows)
+        while wanted and sum(map(len, made := block.compact(wanted))) + len(made) > room:
+            wanted = wanted[: max(1, len(wanted) * 3 // 4)] if len(wanted) > 1 else []
+        if wanted:
+            made = block.compact(wanted)
+            room -= sum(map(len, made)) + len(made)
+            lines += ["", *made] if lines else made
+            shown += len(wanted)
+    header = f"{first.context}/{first.namespace or 'cluster'}: {total} found"
+    summary = "; ".join(filter(None, (block.summary() for block in blocks)))
+    if shown < total:
+        header += f", {offset + 1}-{offset + shown} shown" if shown else ", none shown"
+        if offset + shown < total and shown:
+            header += f"; more with cursor={_cursor(offset + shown)}"
+    header += f" ({summary})" if summary else ""
+    return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions, truncated=shown < total)
+
+
+def _cursor(offset: int) -> str:
+    return base64.urlsafe_b64encode(str(offset).encode()).decode().rstrip("=")
+
+
+def _offset(cursor: str) -> int:
+    if not cursor:
+        return 0
+    try:
+        return max(0, int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))))
+    except ValueError:
+        raise Refused(Code.INVALID, "this cursor is not one of ours", hint="ask without a cursor") from None
+
+
+def _where(args: Get, first: Target) -> list[str]:
+    made = ["-A"] if first.namespace == EVERYWHERE else [f"--namespace={first.namespace}"] if first.namespace else []
+    made += [f"--selector={args.selector}"] if args.selector else []
+    made += [f"--field-selector={args.field_selector}"] if args.field_selector else []
+    return made
+
+
+# ---------------------------------------------------------------- objects
+
+
+def _objects(kubectl: Kubectl, call: Call, args: Get, plan: ReadPlan) -> Result:
+    first = plan.targets[0]
+    items: list[tuple[Target, Object]] = []
+    for target in plan.targets:
+        items += _items(kubectl, args, target, plan.bounds)
+    redactions, shown = 0, []
+    for target, one in items:
+        made, count = kubectl.shower.shown(one, target.text)
+        redactions += count
+        shown.append(made)
+    if args.path:
+        shown = [{"items": shown}] if args.path.strip("{} $").startswith(".items") and not first.name else shown
+        return _selected(args, first, shown, redactions)
+    if args.output in ("table", "wide", "name"):
+        return _secrets(first, shown, redactions)
+    offset = _offset(args.cursor)
+    page: list[str] = []
+    room = call.policy.limits.result_chars - _MARGIN
+    for one in shown[offset : offset + args.limit]:
+        text = dump(one) if args.output == "yaml" else json.dumps(one, ensure_ascii=False, separators=(",", ":"))
+        if page and len(text) > room:
+            break
+        page.append(text.rstrip("\n"))
+        room -= len(text) + 4
+    header = f"{first.context}/{first.namespace or 'cluster'}: {len(shown)} found"
+    if offset + len(page) < len(shown):
+        header += f", {offset + 1}-{offset + len(page)} shown; more with cursor={_cursor(offset + len(page))}"
+    between = "\n---\n" if args.output == "yaml" else "\n"
+    return Result(between.join(page), header=header, untrusted=True, redactions=redactions)
+
+
+def _items(kubectl: Kubectl, args: Get, target: Target, bounds: Bounds) -> list[tuple[Target, Object]]:
+    if target.name:
+        return [(target, kubectl.cluster.get(target.context, target.path))]
+    query = {"labelSelector": args.selector} if args.selector else {}
+    query |= {"fieldSelector": args.field_selector} if args.field_selector else {}
+    namespace = "" if target.namespace == EVERYWHERE else target.namespace
+    found = kubectl.cluster.get(target.context, target.resource.path(namespace), **query, limit="5000")
+    items = []
+    for one in found.get("items") or ():
+        where = str(metadata(one).get("namespace") or "")
+        if target.resource.namespaced and not bounds.in_namespaces(target.context, where):
+            continue
+        one = {"apiVersion": target.resource.api_version, "kind": target.resource.kind, **one}
+        items.append((Target(target.context, target.resource, where, named(one)), one))
+    return items
+
+
+def _selected(args: Get, first: Target, shown: list[Any], redactions: int) -> Result:
+    steps = jsonpath.parse(names.path(args.path))
+    lines = []
+    for one in shown:
+        values = jsonpath.select(one, steps)
+        words = [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, separators=(",", ":")) for v in values]
+        label = f"{named(one)}: " if not first.name and len(shown) > 1 else ""
+        lines.append(label + " ".join(words))
+    header = f"{first.text} {args.path}"
+    return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions)
+
+
+def _secrets(first: Target, shown: list[Object], redactions: int) -> Result:
+    lines = []
+    for one in shown:
+        if one.get("kind") != "Secret":
+            lines.append(f"{one.get('kind', '')} {named(one)}")
+            continue
+        lines.append(f"{named(one)}  type={one.get('type', 'Opaque')}")
+        lines += [f"  {key}  {value}" for key, value in (one.get("data") or {}).items()]
+    header = f"{first.context}/{first.namespace or 'cluster'}: {len(shown)} found; values of Secrets are never shown"
+    return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions)
+
+
+# ---------------------------------------------------------------- describe, logs, top
+
+
+def run_describe(kubectl: Kubectl, permit: Permit) -> Result:
+    args, plan = permit.call.arguments, permit.look.plan
+    assert isinstance(args, Describe) and isinstance(plan, ReadPlan)
+    target = plan.targets[0]
+    if target.resource.secret:
+        shown, count = kubectl.shower.shown(kubectl.cluster.get(target.context, target.path), target.text)
+        return _secrets(target, [shown], count)
+    argv = ["describe", f"--namespace={target.namespace}"] if target.namespace else ["describe"]
+    argv += ["--", target.resource.argument, target.name]
+    with ThreadPoolExecutor(1) as pool:  # both at once: the text, and the object whose secrets it must not show
+        reading = pool.submit(kubectl.cluster.get, target.context, target.path)
+        text = kubectl.cluster.kubectl(target.context, argv).decode("utf-8", "replace")
+        raw = reading.result()
+    shown, _ = kubectl.shower.shown(raw, target.text)
+    text = without(text, kubectl.shower.hidden(raw, shown))
+    redacted = kubectl.detector.redact(text, target.text)
+    kept = [line for line in redacted.text.splitlines() if "last-applied-configuration" not in line]
+    header = f"{target.context}/{target.namespace or 'cluster'}: {target.resource.name}/{target.name}"
+    return Result("\n".join(kept), header=header, untrusted=True, redactions=redacted.count)
+
+
+def without(text: str, hidden: set[str]) -> str:
+    """The text without these secrets, also where it is wrapped line by line."""
+    for secret in sorted(hidden, key=len, reverse=True):
+        for part in {secret, *(line for line in secret.splitlines() if len(line) >= 6)}:
+            if part in text:
+                text = text.replace(part, "[secret:value:0]")
+    return text
+
+
+def run_logs(kubectl: Kubectl, permit: Permit) -> Result:
+    args, plan = permit.call.arguments, permit.look.plan
+    assert isinstance(args, Logs) and isinstance(plan, ReadPlan)
+    target = plan.targets[0]
+    argv = ["logs", f"--namespace={target.namespace}", f"--limit-bytes={_LOG_BYTES}"]
+    argv.append(f"--tail={args.tail + _EXTRA_LINES if not args.contains else 20_000}")
+    argv += [f"--container={names.label(args.container, 'container')}"] if args.container else []
+    argv += [f"--since={names.since(args.since)}"] if args.since else []
+    argv += ["--previous"] if args.previous else []
+    argv += ["--", target.name if target.resource.plural == "pods" else f"{target.resource.argument}/{target.name}"]
+    raw = kubectl.cluster.kubectl(target.context, argv, stop=lambda: permit.call.link.cancelled)
+    redacted = kubectl.detector.redact(raw.decode("utf-8", "replace"), target.text)
+    lines = redacted.text.splitlines()
+    if args.contains:
+        lines = [line for line in lines if args.contains in line]
+    lines = [line if len(line) <= 2000 else f"{line[:2000]}… [cut]" for line in lines[-args.tail :]]
+    room, kept = permit.call.policy.limits.result_chars - _MARGIN, 0
+    while kept < len(lines) and room > len(lines[-kept - 1]):
+        room -= len(lines[-kept - 1]) + 1
+        kept += 1
+    cut = len(lines) - kept
+    header = f"{target.context}/{target.namespace}: {target.resource.name}/{target.name}, last {kept} lines"
+    header += f" ({cut} older ones of these do not fit)" if cut else ""
+    return Result("\n".join(lines[cut:]), header=header, untrusted=True, redactions=redacted.count, truncated=cut > 0)
+
+
+def run_top(kubectl: Kubectl, permit: Permit) -> Result:
+    args, plan = permit.call.arguments, permit.look.plan
+    assert isinstance(args, Top) and isinstance(plan, ReadPlan)
+    target = plan.targets[0]
+    argv = ["top", args.kind[:-1], *([f"--namespace={target.namespace}"] if target.namespace else [])]
+    try:
+        raw = kubectl.cluster.kubectl(target.context, argv)
+    except ClusterError as error:
+        if "Metrics API" in error.message:
+            raise Refused(Code.FAILED, "this cluster has no metrics (metrics-server is not installed)") from None
+        raise
+    redacted = kubectl.detector.redact(raw.decode("utf-8", "replace"))
+    return _page([_Rows(redacted.text)], _top_page(args), permit.call, target, redacted.count)
+
+
+def _top_page(args: Top) -> Get:
+    return Get(kind=args.kind, limit=200)
