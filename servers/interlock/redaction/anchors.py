@@ -51,6 +51,7 @@ ANCHORS: Final = (
     Anchor("header", r"\b(?:bearer|basic|apikey|negotiate|ntlm|splunk|genie-?key|ssws)[ \t]{1,3}[A-Za-z0-9+/_.~=-]{14}"),
     Anchor("header", r"authorization[\"'\\]{0,4}\s{0,4}[:=,]\s{0,4}[\"'\\]{0,4}[^\s\"'\\]{6}"),
     Anchor("cookie", r"cookie2?[\"'\\]{0,4}\s{0,3}[:=]\s{0,3}[\"'\\]{0,4}[\w.-]{1,64}="),
+    Anchor("number", r"(?:pass|pwd|pin)[\w.-]{0,16}[\"'\\]{0,4}[ \t]{0,8}[:=][ \t]{0,8}\d{4}"),
     Anchor("named", _NAMED),
     Anchor("said", rf"{NAME}[\"'`)]{{0,2}}[ \t]{{1,2}}(?:(?:is|was|value|of|equals|to|=)[ \t:]{{1,2}})?[\"'`(]{{0,2}}[A-Za-z0-9+/_.~=-]{{16}}"),
     Anchor("secret", r"kind[\"'\\]{0,4}[ \t]{0,3}:[ \t]{0,3}[\"'\\]{0,4}Secret[\s\"'\\,}]", caseless=False),

@@ -232,6 +232,9 @@ def table(page: Page, end: int) -> None:
                     page.add(offset, offset + len(value), kind)
                 at += len(cell) + 1
         return
+    if b"|" in header:
+        _barred(page, header, line_end + 1)
+        return
     cells = list(_CELLS.finditer(header))
     if len(cells) < 2 or re.search(rb"\d", header) or not all(re.fullmatch(rb"[\w .()%/#-]{1,40}", cell.group()) for cell in cells):
         return
@@ -241,14 +244,32 @@ def table(page: Page, end: int) -> None:
         text = data[start:stop]
         if re.fullmatch(rb"[\s|+=-]*", text):
             continue
-        if (b"|" in header) != (b"|" in text):
-            return
         for one in _CELLS.finditer(text):
             for low, high, (force, kind) in columns:
                 if force >= STRONG and low - 1 <= one.start() < high - 1 and not is_reference(one.group()):
                     value = one.group()
                     if is_secret(value, HUMAN if force == HUMAN else force, True) and b" " not in value:
                         page.add(start + one.start(), start + one.end(), kind)
+
+
+def _barred(page: Page, header: bytes, at: int) -> None:
+    """A table with bars between its cells, aligned or not."""
+    names = [cell.strip().replace(b" ", b"_") for cell in header.split(b"|")]
+    forces = [classify(name) for name in names]
+    if not any(force >= STRONG for force, _ in forces) or not all(re.fullmatch(rb"[\w.()%/#-]{0,40}", name) for name in names):
+        return
+    for start, stop in _rows(page, at):
+        cells = page.data[start:stop].split(b"|")
+        if len(cells) != len(names):
+            if re.fullmatch(rb"[\s|+=-]*", page.data[start:stop]):
+                continue
+            return
+        for cell, (force, kind) in zip(cells, forces, strict=True):
+            value = cell.strip()
+            if force >= STRONG and b" " not in value and is_secret(value, force, True):
+                place = start + cell.index(value)
+                page.add(place, place + len(value), kind)
+            start += len(cell) + 1
 
 
 def _rows(page: Page, at: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from .values import is_reference, looks_random
 if TYPE_CHECKING:
     from .page import Page
 
-_GAP: Final = r"(?:\.exe)?[\"']?[ \t,][^\n|;]{0,240}?"
+_GAP: Final = r"(?:\.exe)?[\"']?(?:[ \t,][^\n|;]{0,240})?"
 _FLAG: Final = r"[\s\"',\[(]"
 _THEN: Final = r"[\"']?,?[ \t=]{1,3}\\?[\"']?[^\s\"'\\-]"  # the flag's value in a word of its own
 

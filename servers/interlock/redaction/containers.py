@@ -60,6 +60,7 @@ _PAIR: Final = re.compile(
     rb"(?m)(?:^[ \t]{0,200}(?:- {1,8})?|[{,][ \t\r\n]{0,200})([\"']?)([\w./-]{1,200})\1[ \t]{0,8}[:=][ \t]{0,8}"
     rb"(?:\"((?:[^\"\\\n]|\\.)*+)\"|'([^'\n]*+)'|([^\s#\"'\[{|>&*!][^\r\n,}]*))"
 )
+_ANYWHERE: Final = re.compile(rb"(?<![\w.-])[A-Za-z_][\w.-]{0,100}[\"']?[=:][ \t]?[\"']?([^\s\"',;=&]{1,400})")
 _KUBECONFIG: Final = frozenset(
     b"token password client-key-data client-certificate-data access-token id-token refresh-token client-secret secret cookie tokenfile".split()
 )
@@ -73,6 +74,8 @@ _EMPTY: Final = frozenset((b"", b"null", b"~", b"true", b"false", b"{}", b"[]", 
 def container_spans(data: bytes, container: str) -> list[Found]:
     """Every value that this kind of file hides, judged by its name alone."""
     found: list[Found] = []
+    if container == "source":  # `key=value` anywhere in a line
+        return [Found(*match.span(1), "value") for match in _ANYWHERE.finditer(data)]
     for match in (_ENV if container == "env" else _PAIR).finditer(data):
         groups = match.lastindex or 0
         start, end = match.span(groups)

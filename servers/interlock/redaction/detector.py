@@ -160,6 +160,7 @@ class Rules:
         self._token_rules = [rule for rule in RULES if rule.kind not in settings.off]
         families: dict[str, Callable[[Page, int], None]] = {
             "keyed": keyed.keyed,
+            "number": keyed.number,
             "named": named.Named(self.find),
             "said": keyed.said,
             "spaced": keyed.spaced,
@@ -195,6 +196,7 @@ class Rules:
         self._means = [(one.rule, one.width) for one in listed]
         self._by_anchor = [families[anchor.family] for anchor in ANCHORS] + [families["encoded"]]
         self._settings = settings
+        self._sources = _compile_sources(settings)
         self._extras = _compile_extra(settings)
         self._shapes: dict[int, tuple[re.Pattern[bytes], bool]] = {}
 
@@ -231,6 +233,8 @@ class Rules:
             if target and (container := known_container(target, "")):
                 found += container_spans(data, container)
             self._extra(data, found)
+            if target and self._sources:
+                self._tighten(data, found, target)
         if not found:
             return found
         held = [match.span() for match in PLACEHOLDER.finditer(data)] if OPEN in data else []
@@ -266,6 +270,14 @@ class Rules:
                 if match.end(group) > match.start(group):
                     found.append(Found(match.start(group), match.end(group), kind))
 
+    def _tighten(self, data: bytes, found: list[Found], target: str) -> None:
+        for matcher, switches in self._sources:
+            if matcher.matches(target):
+                if switches.values:
+                    found += container_spans(data, "source")
+                if switches.random:
+                    found += [Found(*match.span(), "random") for match in _LONG_WORD.finditer(data) if is_random(match.group())]
+
     def _allowed(self, data: bytes, found: list[Found]) -> list[Found]:
         allowed, off = self._settings.allowed, self._settings.off
         if not allowed and not off:
@@ -295,6 +307,17 @@ class Rules:
             else:
                 return
         page.add(match.start(), match.end(), self._token_rules[number].kind)
+
+
+_LONG_WORD: Final = re.compile(rb"[A-Za-z0-9+/_=-]{20,}")
+
+
+def _compile_sources(settings: RedactionSettings) -> list[tuple[Any, Any]]:
+    if not settings.sources:
+        return []
+    from interlock.globs import compile_globs
+
+    return [(compile_globs([glob]), switches) for glob, switches in settings.sources.items()]
 
 
 def _compile_extra(settings: RedactionSettings) -> list[tuple[str, Any, int]]:

@@ -84,6 +84,21 @@ def keyed(page: Page, end: int) -> None:
     take(page, start, force, kind, data[low:start], start - low - name_at, separator)
 
 
+def number(page: Page, end: int) -> None:
+    """A password that is a number without quotes."""
+    start = end - 4
+    match = _DIGITS.match(page.data, start)
+    head = page.data[max(0, start - _BACK) : start]
+    name_end = head.rstrip(_TO_NAME)
+    name = name_end.translate(NAME_BYTES).rpartition(b" ")[2]
+    force, kind = classify(name)
+    if match is None or force != HUMAN or not is_secret(match.group(1), force, False):
+        return
+    quoted = head.rstrip(b" \t:=")[-1:] in (b'"', b"'") or head[-3:] == b" = "
+    page.add(start, match.end(1), kind, True, quoted)
+
+
+_DIGITS: Final = re.compile(rb"(\d{4,64})(?=[\s,;&)\]}]|$)")
 _SHORT: Final = re.compile(rb"\S{0,7}\s")  # shorter than anything that a machine made
 _PREFIXED: Final = re.compile(rb"[bBurRfF@N]{1,2}[\"'](?=[^\"'\s])")
 _TAIL: Final = 24  # bytes before a value that hold its name and separator in most texts

@@ -14,7 +14,7 @@ WEAK: Final = 1  # only long random values
 STRONG: Final = 2  # tokens and keys: what machines make
 HUMAN: Final = 3  # passwords: what people choose, also short
 
-_WORDS: Final = re.compile(rb"[A-Z]{2,}(?=[A-Z][a-z])|[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+WORDS: Final = re.compile(rb"[A-Z]{2,}(?=[A-Z][a-z])|[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _CACHE: Final[dict[bytes, tuple[int, str]]] = {}
 _CACHE_SIZE: Final = 20_000
 
@@ -88,7 +88,7 @@ def classify(name: bytes) -> tuple[int, str]:
 
 
 def _classify(name: bytes) -> tuple[int, str]:
-    words = [word.lower() for word in _WORDS.findall(name[-120:])]
+    words = [word.lower() for word in WORDS.findall(name[-120:])]
     while words and (words[-1].isdigit() or (words[-1] in _NEUTRAL and len(words) > 1)):
         words.pop()
     if not words or _ANYWHERE & set(words):

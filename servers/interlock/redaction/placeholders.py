@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 PLACEHOLDER: Final = re.compile(rb"\[secret:[a-z][a-z0-9-]{0,40}:[a-z0-9]{1,16}\]")
+PLACEHOLDER_TEXT: Final = re.compile(r"\[secret:[a-z][a-z0-9-]{0,40}:[a-z0-9]{1,16}\]")
 OPEN: Final = b"[secret:"
 LONGEST: Final = 8 + 41 + 1 + 16 + 1
 _ID_BYTES: Final = 8  # 64 bits

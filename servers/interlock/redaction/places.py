@@ -185,6 +185,9 @@ def _pem_tail(page: Page, begun: int) -> None:
         if run:
             page.add(run.start(), begun - 2, "private-key")
         return
+    line_at = max(data.rfind(b"\n", low, begun) + 1, low)
+    if begun - line_at < 80 and not re.search(rb"[A-Za-z0-9+/=]{16,}", data[line_at:begun]):
+        at = line_at  # what stands before END on its line is no part of the block
     while at > low:
         line_at = data.rfind(b"\n", low, at - 1) + 1 if at - 1 > low else low
         line_at = max(line_at, low)

@@ -51,7 +51,7 @@ _PLACEHOLDER_TEXT: Final = re.compile(
 )
 # Code that names a value instead of holding it. Only for values without quotes.
 _CODE: Final = re.compile(
-    rb"(?:[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)+(?:[(\[].*)?|[A-Za-z_$][\w$.]*(?:\(|\[['\"$A-Za-z_\d*]|<[A-Z]).*|(?:new|await|return|not|function|func|lambda|typeof|const|self|this|std|String)\b.*|&\w+[,;)]?|\*\w+|[({\[].*|=>.*|[A-Za-z_]\w*[?!]{1,2}|[|&]{1,2}.*)",
+    rb"(?:[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)+(?:[(\[].*)?|[A-Za-z_$][\w$.]*(?:\(|\[['\"$A-Za-z_\d*]|<[A-Z]).*|(?:new|await|return|not|function|func|lambda|typeof|const|self|this|std|String)\b.*|&\w+[,;)]?|\*\w+|[({\[].*|=>.*|[a-z][A-Za-z_]*[?!]{1,2}|[|&]{1,2}.*)",
     re.DOTALL,
 )
 _PATH: Final = re.compile(rb"(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[\w.@+~ -]+[/\\])*[\w.@+~ -]*|(?:[a-z][\w.-]*/)+[a-z][\w.-]*\.[a-z]{2,4}|[\w.-]+\.(?:pem|key|crt|cer|pub|json|ya?ml|txt|env|jks|p12|pfx|toml|ini|conf|cfg|py|js|ts|go|java|html?|md|log|sh|gpg|asc)")
