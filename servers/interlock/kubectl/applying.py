@@ -49,7 +49,9 @@ def look_apply(kubectl: Kubectl, call: Call) -> Look:
         if one.live is not None and not changed(one.live, one.after):
             unchanged.append(one.target.text)
             continue
-        meant = meaning(bounds, one.target, one.live, one.after, objects=len(objects))
+        meant = meaning(
+            bounds, one.target, one.live, one.after, objects=len(objects), sent=None if one.live else one.manifest
+        )
         actions += meant.actions
         asks += meant.asks
         previews.append(kubectl.shower.diff(one.live, one.after, one.target.text))

@@ -48,16 +48,23 @@ class Meaning:
 
 
 def meaning(
-    bounds: Bounds, target: Target, before: Object | None, after: Object, *, verb: str = "update", objects: int = 1
+    bounds: Bounds,
+    target: Target,
+    before: Object | None,
+    after: Object,
+    *,
+    verb: str = "update",
+    objects: int = 1,
+    sent: Object | None = None,
 ) -> Meaning:
     """What it is to bring this object from `before` (None: it does not exist) to `after`.
 
     `verb`: update for whatever a manifest or patch may hold; scale, image, restart, rollback where the tool is for
-    that alone: then nothing else may change.
+    that alone: then nothing else may change. `sent`: what is created, as it was written.
     """
     made = Meaning()
     made.changed = changed(before, after) if before is not None else ("",)
-    mark = digest(_timeless(after))
+    mark = digest(_timeless(sent or after))  # what is sent: admission may add random names
     sensitive, asking = dangers(target.resource, after)
     if before is not None:
         known, known_asking = dangers(target.resource, before)

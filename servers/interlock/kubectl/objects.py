@@ -7,6 +7,7 @@ import copy
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -229,6 +230,14 @@ def _dumper() -> Any:
 
     Plain.add_representer(str, text)
     return Plain
+
+
+_LOGIN: Final = re.compile(r"([A-Za-z0-9._-]{1,64}):(?!//)[^\s:@/]{4,200}@(?!sha256:)(?=[A-Za-z0-9])")
+
+
+def without_logins(text: str) -> str:
+    """Messages of kubelets name registries as `user:password@host`, without a scheme that would tell a URL."""
+    return _LOGIN.sub(r"\1:[secret:url-password:0]@", text)
 
 
 def controller(one: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -148,8 +148,10 @@ def _restored(
     new = merged(bare(step.before), bare(after), bare(live))
     if same(new, live):
         return []
-    if not same(live, after):
-        asks.append(f"{target.text} was changed since ({', '.join(changed(after, live))[:200]})")
+    mine = changed(step.before, after)
+    drifted = [path for path in changed(after, live) if any(_touch(path, own) for own in mine)]
+    if drifted:
+        asks.append(f"{target.text} was changed since ({', '.join(drifted)[:200]})")
     verb = _verb_back(changed(live, new))
     answered = dry_replace(kubectl, target, new)
     meant = meaning(bounds, target, live, answered, verb=verb)
@@ -157,8 +159,13 @@ def _restored(
         actions.append(bounds.action("node", target, effect=f"{uid(live)} undo", drain=False))
     else:
         actions += meant.actions or [bounds.action("update", target, changed=meant.changed, sensitive=False)]
-    asks += meant.asks
+        asks += meant.asks
     return [Step("replace", target, live, answered, body=new)]
+
+
+def _touch(one: str, other: str) -> bool:
+    """Whether two changed paths are of the same value, or one of a part of the other's."""
+    return one == other or one.startswith((f"{other}.", f"{other}[")) or other.startswith((f"{one}.", f"{one}["))
 
 
 def _verb_back(paths: tuple[str, ...]) -> str:
