@@ -137,5 +137,6 @@ def _listening(port: int, server: subprocess.Popen[bytes]) -> None:
 
 if __name__ == "__main__":
     web = ThreadingHTTPServer(("127.0.0.1", 0), Backend)
-    print(web.server_address[1], flush=True)
+    sys.stdout.write(f"{web.server_address[1]}\n")
+    sys.stdout.flush()
     web.serve_forever()

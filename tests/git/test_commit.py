@@ -1,4 +1,4 @@
-"""What goes into a commit, and what never does: secrets, placeholders, large files, forged trailers, raw filtered files."""
+"""What goes into a commit, and what never does: secrets, placeholders, large files, forged trailers."""
 
 from __future__ import annotations
 
@@ -111,7 +111,14 @@ def test_size_and_number_of_files_are_limited(world: Workshop):
 
 @pytest.mark.parametrize(
     "message",
-    ["", " \n", "x\n\nReviewed-by: Security <s@example.com>", "x\n\nSigned-off-by: Ann <a@x>", "Interlock-Change: git-x", "a\x1bb"],
+    [
+        "",
+        " \n",
+        "x\n\nReviewed-by: Security <s@example.com>",
+        "x\n\nSigned-off-by: Ann <a@x>",
+        "Interlock-Change: git-x",
+        "a\x1bb",
+    ],
 )
 def test_messages_that_are_refused(workshop: Workshop, message: str):
     workshop.write("a.txt", "changed\n")
@@ -166,21 +173,22 @@ def test_line_ends_and_modes_are_kept_as_git_does(world: Workshop):
 
 def test_names_that_are_no_text(workshop: Workshop):
     odd = os.fsencode(workshop.repo) + b"/caf\xe9.txt"
-    with open(odd, "wb") as target:
-        target.write(b"x\n")
+    Path(os.fsdecode(odd)).write_bytes(b"x\n")
     text = workshop.ok("git_status").text
     assert "caf" in text
     workshop.ok("git_commit", message="all of it", paths=["."])
     assert git(workshop.repo, "-c", "core.quotePath=true", "ls-files", "caf*") == '"caf\\351.txt"'
     workshop.ok("git_switch", ref="main")
-    assert not os.path.exists(odd)
+    assert not Path(os.fsdecode(odd)).exists()
     workshop.ok("git_switch", ref="feature/x")
-    assert os.path.exists(odd)
+    assert Path(os.fsdecode(odd)).exists()
 
 
 def test_the_first_commit_of_a_repository(world: Workshop):
     git(world.folder, "init", "-q", "fresh")
-    world.section = f"  repositories: ['{world.folder}/fresh']\n  protected_branches: [trunk]\n  author: {{name: b, email: b@x}}\n"
+    world.section = (
+        f"  repositories: ['{world.folder}/fresh']\n  protected_branches: [trunk]\n  author: {{name: b, email: b@x}}\n"
+    )
     world.repo = world.folder / "fresh"
     world.open()
     world.write("a.txt", "a\n")

@@ -51,10 +51,22 @@ def configured(*pairs: str, attributes: str = "") -> Callable[[Workshop], None]:
 
 def hooks(w: Workshop) -> None:
     run = Path(program(w)).read_text()
-    for name in (
-        "pre-commit prepare-commit-msg commit-msg post-commit post-checkout post-merge pre-push reference-transaction "
-        "post-index-change pre-auto-gc fsmonitor-watchman post-rewrite pre-merge-commit sendemail-validate"
-    ).split():
+    for name in [
+        "pre-commit",
+        "prepare-commit-msg",
+        "commit-msg",
+        "post-commit",
+        "post-checkout",
+        "post-merge",
+        "pre-push",
+        "reference-transaction",
+        "post-index-change",
+        "pre-auto-gc",
+        "fsmonitor-watchman",
+        "post-rewrite",
+        "pre-merge-commit",
+        "sendemail-validate",
+    ]:
         place = w.repo / ".git/hooks" / name
         place.parent.mkdir(exist_ok=True)
         place.write_text(run)
@@ -68,18 +80,24 @@ def own_git(w: Workshop) -> None:
 
 HOSTILE: dict[str, Callable[[Workshop], None]] = {
     "fsmonitor": configured("core.fsmonitor=PWN"),
-    "clean and smudge": configured("filter.x.clean=PWN", "filter.x.smudge=PWN", "filter.x.required=true", attributes="*.txt filter=x\n"),
+    "clean and smudge": configured(
+        "filter.x.clean=PWN", "filter.x.smudge=PWN", "filter.x.required=true", attributes="*.txt filter=x\n"
+    ),
     "process filter": configured("filter.x.process=PWN", attributes="*.txt filter=x\n"),
     "textconv": configured("diff.x.textconv=PWN", "diff.x.cachetextconv=true", attributes="*.txt diff=x\n"),
     "diff driver": configured("diff.external=PWN", "diff.x.command=PWN", attributes="*.txt diff=x\n"),
     "merge driver": configured("merge.x.driver=PWN", "merge.default=x", attributes="* merge=x\n"),
     "editor and pager": configured("core.editor=PWN", "core.pager=PWN", "sequence.editor=PWN", "pager.log=PWN"),
-    "ssh and askpass": configured("core.sshCommand=PWN", "core.askPass=PWN", "core.gitProxy=PWN", "credential.helper=!PWN"),
+    "ssh and askpass": configured(
+        "core.sshCommand=PWN", "core.askPass=PWN", "core.gitProxy=PWN", "credential.helper=!PWN"
+    ),
     "hooks path": configured("core.hooksPath=.", "core.alternateRefsCommand=PWN"),
     "aliases": configured("alias.status=!PWN", "alias.push=!PWN", "alias.fetch=!PWN", "alias.remote-https=!PWN"),
     "trailers": configured("trailer.x.command=PWN", "trailer.x.cmd=PWN"),
     "gpg": configured("gpg.program=PWN", "gpg.ssh.program=PWN", "log.showSignature=true"),
-    "remote programs": configured("remote.origin.uploadpack=PWN", "remote.origin.receivepack=PWN", "remote.origin.vcs=ext"),
+    "remote programs": configured(
+        "remote.origin.uploadpack=PWN", "remote.origin.receivepack=PWN", "remote.origin.vcs=ext"
+    ),
     "transports": configured("protocol.ext.allow=always", "remote.origin.url=ext::PWN"),
     "identity": configured("user.email=$(PWN)@x"),
     "hooks": hooks,
@@ -216,7 +234,7 @@ def test_a_repository_that_turns_hostile_while_it_is_open_is_noticed(workshop: W
 def test_a_repository_of_another_user_is_refused(workshop: Workshop):
     for base, folders, files in os.walk(workshop.repo / ".git"):
         for name in (*folders, *files):
-            os.chown(os.path.join(base, name), 12345, -1)
+            os.chown(f"{base}/{name}", 12345, -1)
     os.chown(workshop.repo / ".git", 12345, -1)
     reply = workshop.refused("git_status", "out_of_bounds")
     assert "another user" in reply.text
@@ -259,7 +277,9 @@ def test_a_linked_work_tree_of_a_repository_outside_is_refused(world: Workshop):
     world.close()
 
 
-@pytest.mark.parametrize("path", ["{outside}", "{folder}", "{repo}/../outside", "/", "relative", "{repo}/.git", "{folder}/repo-evil"])
+@pytest.mark.parametrize(
+    "path", ["{outside}", "{folder}", "{repo}/../outside", "/", "relative", "{repo}/.git", "{folder}/repo-evil"]
+)
 def test_only_the_policys_repositories_by_real_path(workshop: Workshop, path: str):
     given = path.format(outside=workshop.outside, folder=workshop.folder, repo=workshop.repo)
     reply = workshop.raw("git_status", {"repo": given})

@@ -89,11 +89,13 @@ def test_killed_anywhere_in_a_switch_it_is_as_before_or_as_after(world: Workshop
     if ended:
         change = world.guard.changes.list(limit=1)[0]
         if change.status == "done":
-            assert after["head"] == "ref: refs/heads/side\n" and git(world.repo, "status", "--porcelain") == "?? loose.txt"
+            assert (
+                after["head"] == "ref: refs/heads/side\n" and git(world.repo, "status", "--porcelain") == "?? loose.txt"
+            )
         else:
             assert change.status == "failed", change.status
             assert after == before
-    assert not [p for p in world.repo.rglob(".interlock-*")]
+    assert not list(world.repo.rglob(".interlock-*"))
     assert not (world.repo / ".git/index.lock").exists()
     assert git(world.repo, "fsck", "--no-dangling") == ""
     world.ok("git_switch", ref="main")
@@ -163,8 +165,14 @@ def test_a_ref_that_moves_between_look_and_run_wins(workshop: Workshop, monkeypa
 def test_another_git_that_commits_meanwhile_loses_nothing(workshop: Workshop):
     """A second process commits as fast as it can while the agent does: every commit of both is in the history."""
     loop = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do git commit -q --allow-empty -m other-$i && echo other-$i; done"
-    other = subprocess.Popen(["sh", "-c", loop], cwd=workshop.repo, env=QUIET, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    mine = [f"mine-{n}" for n in range(12) if not workshop.call("git_commit", message=f"mine-{n}", allow_empty=True).is_error]
+    other = subprocess.Popen(
+        ["sh", "-c", loop], cwd=workshop.repo, env=QUIET, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    mine = [
+        f"mine-{n}"
+        for n in range(12)
+        if not workshop.call("git_commit", message=f"mine-{n}", allow_empty=True).is_error
+    ]
     theirs = other.communicate()[0].decode().split()
     subjects = git(workshop.repo, "log", "--format=%s").splitlines()
     assert set(mine) <= set(subjects) and set(theirs) <= set(subjects)
@@ -187,10 +195,12 @@ def test_a_change_by_somebody_else_after_the_cut_is_left_alone(world: Workshop):
 
 @pytest.mark.skipif(os.getuid() != 0 or shutil.which("mount") is None, reason="needs root to mount a small file system")
 def test_a_full_disk_changes_nothing(world: Workshop):
-    """The repository on a file system without room: the change fails, all is as it was, undo of earlier changes works."""
+    """A repository without room: the change fails, all is as it was, undo of earlier changes works."""
     small = world.folder / "small"
     small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(small)], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(small)], check=False, capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("cannot mount here")
     try:
@@ -203,7 +213,7 @@ def test_a_full_disk_changes_nothing(world: Workshop):
         world.section = f"  repositories: ['{world.repo}']\n  author: {{name: b, email: b@x}}\n"
         world.open()
         first = world.ok("git_branch", action="create", name="earlier")
-        with open(small / "filler", "wb", buffering=0) as filler:
+        with (small / "filler").open("wb", buffering=0) as filler:
             try:
                 while True:
                     filler.write(b"x" * 4096)

@@ -11,11 +11,23 @@ from interlock.git.names import branch_name, git_internal, protected, remote_nam
 from interlock.guard.errors import Refused
 
 BAD = [
-    "", "-x", "--delete", "HEAD", "head", "@", "a..b", "a b", "a~1", "a^", "a:b", ":b", "+a", "a?", "a*", "[a]", "a\\b", "a\x00b",
-    "a\nb", "a\x7f", "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.", "refs/x", "refs/heads/refs/heads/main", "heads/HEAD",
+    "", "-x", "--delete", "HEAD", "head", "@", "a..b", "a b", "a~1", "a^", "a:b", ":b", "+a", "a?", "a*", "[a]", "a\\b",
+    "a\x00b",
+    "a\nb", "a\x7f", "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.", "refs/x", "refs/heads/refs/heads/main",
+    "heads/HEAD",
     "a@{1}", "main\u200b", "\u202emain", "a\u00a0b", "deadbeef", "0123456789abcdef0123456789abcdef01234567", "x" * 300,
 ]  # fmt: skip
-GOOD = ["main", "feature/x", "fix/ISSUE-123_retry.2", "größe", "日本語", "v1.0", "a@b", "release/1.0", "dependabot/npm/x-1.2"]
+GOOD = [
+    "main",
+    "feature/x",
+    "fix/ISSUE-123_retry.2",
+    "größe",
+    "日本語",
+    "v1.0",
+    "a@b",
+    "release/1.0",
+    "dependabot/npm/x-1.2",
+]
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -45,7 +57,9 @@ def test_what_passes_is_a_valid_ref_for_git_too(name: str):
     assert not taken.startswith("-") and ":" not in taken
 
 
-@pytest.mark.parametrize("name", ["main", "MAIN", "Main", "ma\u0131n".replace("\u0131", "i"), "release/1.0", "RELEASE/x", "\uff4dain"])
+@pytest.mark.parametrize(
+    "name", ["main", "MAIN", "Main", "ma\u0131n".replace("\u0131", "i"), "release/1.0", "RELEASE/x", "\uff4dain"]
+)
 def test_protected_by_any_spelling(name: str):
     assert protected(["main", "release/*"]).covers(name)
 
@@ -61,7 +75,10 @@ def test_honest_names_are_neither(name: str):
     assert not shield.covers(name) and not shield.resembles(name)
 
 
-@pytest.mark.parametrize("path", ["../x", "a/../../x", ".git/config", "a/.GIT/x", ".git\u200c/x", "git~1/x", ".git./x", "/etc/passwd", "a\x00b"])
+@pytest.mark.parametrize(
+    "path",
+    ["../x", "a/../../x", ".git/config", "a/.GIT/x", ".git\u200c/x", "git~1/x", ".git./x", "/etc/passwd", "a\x00b"],
+)
 def test_bad_paths(path: str):
     with pytest.raises(Refused):
         tree_path(path, "/repo")
@@ -69,7 +86,15 @@ def test_bad_paths(path: str):
 
 @pytest.mark.parametrize(
     ("path", "inner"),
-    [("a.txt", "a.txt"), ("./a//b", "a/b"), ("/repo/a", "a"), ("/repo", ""), (".", ""), ("-draft.md", "-draft.md"), ("a..b", "a..b")],
+    [
+        ("a.txt", "a.txt"),
+        ("./a//b", "a/b"),
+        ("/repo/a", "a"),
+        ("/repo", ""),
+        (".", ""),
+        ("-draft.md", "-draft.md"),
+        ("a..b", "a..b"),
+    ],
 )
 def test_good_paths(path: str, inner: str):
     assert tree_path(path, "/repo") == inner
@@ -126,7 +151,8 @@ def test_protected_branches_are_not_touched(world: Workshop, tool: str, argument
 
 
 REFSPECS = [
-    "HEAD:main", "@:main", "feature/x:main", "feature/x:refs/heads/main", "+feature/x:main", ":main", ":refs/heads/main", ":",
+    "HEAD:main", "@:main", "feature/x:main", "feature/x:refs/heads/main", "+feature/x:main", ":main", ":refs/heads/main",
+    ":",
     "refs/heads/*:refs/heads/*", "refs/heads/fe*:refs/heads/ma*", "feature/x main", "^refs/heads/none feature/x:main",
     "--mirror", "--all", "--delete", "--tags", "HEAD~0:main", "tag:main", "feature/x:main\x00x", "feature/x:heads/main",
     "feature/x:HEAD", "HEAD:refs/notes/commits", "feature/x:refs/heads/refs/heads/main", "feature/x:main\u200b",
@@ -142,15 +168,36 @@ def test_no_refspec_is_taken_for_a_branch(workshop: Workshop, refspec: str):
     assert git(workshop.origin, "for-each-ref") == far
 
 
-@pytest.mark.parametrize("ref", ["--output=x", "-1", "a b", "HEAD@{yesterday}", ":/text", "HEAD:", "refs/interlock/x", "refs/replace/x", "a...b...c"])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "--output=x",
+        "-1",
+        "a b",
+        "HEAD@{yesterday}",
+        ":/text",
+        "HEAD:",
+        "refs/interlock/x",
+        "refs/replace/x",
+        "a...b...c",
+    ],
+)
 def test_what_is_no_revision(workshop: Workshop, ref: str):
-    for tool, field in (("git_log", "ref"), ("git_diff", "base"), ("git_blame", "ref"), ("git_switch", "ref"), ("git_merge", "ref")):
+    for tool, field in (
+        ("git_log", "ref"),
+        ("git_diff", "base"),
+        ("git_blame", "ref"),
+        ("git_switch", "ref"),
+        ("git_merge", "ref"),
+    ):
         more = {"path": "a.txt"} if tool == "git_blame" else {}
         reply = workshop.call(tool, **{field: ref, **more})
         assert reply.code == "invalid", (tool, reply.text)
 
 
-@pytest.mark.parametrize("ref", ["HEAD", "@", "main", "HEAD~1", "HEAD^", "feature/x~2^0", "refs/heads/main", "origin/main", "@{u}"])
+@pytest.mark.parametrize(
+    "ref", ["HEAD", "@", "main", "HEAD~1", "HEAD^", "feature/x~2^0", "refs/heads/main", "origin/main", "@{u}"]
+)
 def test_what_is_a_revision(world: Workshop, ref: str):
     git(world.repo, "branch", "-q", "--set-upstream-to=origin/main", "feature/x")
     world.open()

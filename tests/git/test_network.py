@@ -1,4 +1,4 @@
-"""Fetch, pull and push through the broker's confined git: http and ssh on loopback, with nothing of the repository run."""
+"""Fetch, pull and push through the broker's confined git: http and ssh on loopback, nothing of the repository run."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ READS = [
     ("git_status", {}), ("git_status", {"show": "stashes"}), ("git_log", {}), ("git_log", {"search": "remove"}),
     ("git_show", {}), ("git_show", {"ref": "HEAD~1"}), ("git_show", {"ref": "HEAD~1:old.cfg"}),
     ("git_show", {"ref": "HEAD~1", "paths": ["old.cfg"]}), ("git_show", {"ref": "stash@{0}"}), ("git_diff", {}),
-    ("git_diff", {"base": "HEAD~2..HEAD~1"}), ("git_diff", {"base": "HEAD~1", "target": "HEAD"}), ("git_diff", {"paths": ["a.txt"]}),
+    ("git_diff", {"base": "HEAD~2..HEAD~1"}), ("git_diff", {"base": "HEAD~1", "target": "HEAD"}),
+    ("git_diff", {"paths": ["a.txt"]}),
     ("git_blame", {"path": "old.cfg", "ref": "HEAD~1"}), ("git_show", {"search": "K =", "ref": "HEAD~1"}),
 ]  # fmt: skip
 
@@ -127,7 +128,17 @@ def test_diff_is_a_list_first_and_hunks_where_they_fit(world: Workshop):
     assert "+line 29" in text and "many/08" not in text
     world.write("a.txt", "one\ntwo\nthree\nfour\n")
     text = unfenced(world.ok("git_diff").text)
-    assert text.splitlines() == ["not staged: 1 file, +1 -0", "M a.txt +1 -0", "", "--- M a.txt +1 -0", "@@ -1,3 +1,4 @@", " one", " two", " three", "+four"]
+    assert text.splitlines() == [
+        "not staged: 1 file, +1 -0",
+        "M a.txt +1 -0",
+        "",
+        "--- M a.txt +1 -0",
+        "@@ -1,3 +1,4 @@",
+        " one",
+        " two",
+        " three",
+        "+four",
+    ]
     assert len(world.ok("git_diff", base="main", paths=["many"]).text) < 12_000
     world.close()
 
@@ -215,7 +226,9 @@ def test_a_long_history_is_answered_at_once_and_capped(world: Workshop):
     lines = "".join(
         f"commit refs/heads/long\ncommitter t <t@x> {n} +0000\ndata 1\nx\n" for n in range(1_700_000_000, 1_700_020_000)
     )
-    done = subprocess.run(["git", "fast-import", "--quiet"], cwd=world.repo, input=lines.encode(), env=QUIET, check=False)
+    done = subprocess.run(
+        ["git", "fast-import", "--quiet"], cwd=world.repo, input=lines.encode(), env=QUIET, check=False
+    )
     assert done.returncode == 0
     world.open()
     reply = world.ok("git_log", ref="long", limit=1_000_000_000)

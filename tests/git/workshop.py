@@ -47,7 +47,9 @@ def git(folder: Path, *words: str, data: bytes | None = None, check: bool = True
     if when:
         environment["GIT_AUTHOR_DATE"] = environment["GIT_COMMITTER_DATE"] = f"{when} +0000"
     command = ["git", "-c", "protocol.file.allow=always", "-c", "init.defaultBranch=main", *words]
-    done = subprocess.run(command, cwd=folder, env=environment, input=data, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, input=data, capture_output=True, check=False, timeout=60
+    )
     if check and done.returncode:
         raise AssertionError(f"git {' '.join(words)}: {done.stderr.decode('utf-8', 'replace')}")
     return done.stdout.decode("utf-8", "surrogateescape").strip()
@@ -117,7 +119,9 @@ class Workshop:
         refs = git(self.repo, "for-each-ref", "--format=%(refname) %(objectname) %(symref)")
         gitdir = Path(git(self.repo, "rev-parse", "--absolute-git-dir"))
         index = gitdir / "index"
-        marks = {n: (gitdir / n).read_bytes() for n in ("MERGE_HEAD", "MERGE_MSG", "REVERT_HEAD") if (gitdir / n).exists()}
+        marks = {
+            n: (gitdir / n).read_bytes() for n in ("MERGE_HEAD", "MERGE_MSG", "REVERT_HEAD") if (gitdir / n).exists()
+        }
         log = gitdir / "logs/refs/stash"
         return {
             "refs": [line for line in refs.splitlines() if not line.startswith("refs/interlock/")],
@@ -202,18 +206,18 @@ class Workshop:
 def tree_of(folder: Path) -> dict[str, tuple[str, int, str]]:
     """Kind, mode and digest of everything below a folder but `.git`."""
     found: dict[str, tuple[str, int, str]] = {}
-    for base, folders, files in os.walk(os.fsencode(folder)):
-        if b".git" in folders:
-            folders.remove(b".git")
+    for base, folders, files in os.walk(folder):
+        if ".git" in folders:
+            folders.remove(".git")
         for name in files:
-            place = os.path.join(base, name)
-            info = os.lstat(place)
-            key = os.path.relpath(place, os.fsencode(folder)).decode("utf-8", "surrogateescape")
+            place = Path(base) / name
+            info = place.lstat()
+            key = str(place.relative_to(folder))
             if stat.S_ISLNK(info.st_mode):
-                found[key] = ("link", 0, os.fsdecode(os.readlink(place)))
+                found[key] = ("link", 0, str(place.readlink()))
             else:
-                with open(place, "rb") as source:
-                    found[key] = ("file", stat.S_IMODE(info.st_mode), hashlib.sha256(source.read()).hexdigest())
+                digest = hashlib.sha256(place.read_bytes()).hexdigest()
+                found[key] = ("file", stat.S_IMODE(info.st_mode), digest)
     return found
 
 

@@ -141,7 +141,8 @@ def plan_switch(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> 
         commits=0,
     )
     files, asks = file_actions(facts, moves, call.policy)
-    header = f"now on {one_line(here, 80)}{'' if name else ' (detached)'} at {str(commit.id)[:12]}; {len(moves)} files changed"
+    where = one_line(here, 80) + ("" if name else " (detached)")
+    header = f"now on {where} at {str(commit.id)[:12]}; {len(moves)} files changed"
     preview = f"switch to {one_line(here, 80)}; files that change:\n{names_of(m.path for m in moves)}"
     return Planned(facts, transition, [action, *files], preview, header, asks)
 
@@ -173,24 +174,19 @@ def plan_tag(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Pla
     if arguments.message:
         check_message(arguments.message, git.detector)
         git.committer.check(repo, facts, section)
-    complete = None
+    message = arguments.message.rstrip() + "\n"
+
+    def annotate(handle: pygit2.Repository, final: Call) -> None:
+        from .identity import identity
+        from .snapshot import object_written
+
+        tagger = identity(handle, section, final.time)
+        head = f"object {commit.id}\ntype commit\ntag {name}\ntagger {tagger.name} <{tagger.email}> {tagger.time} +0000"
+        transition.refs.append(RefMove(full, None, object_written(handle, "tag", f"{head}\n\n{message}")))
+
     if not arguments.message:
         transition.refs.append(RefMove(full, None, str(commit.id)))
-    else:
-        message = arguments.message.rstrip() + "\n"
-
-        def complete(handle: pygit2.Repository, final: Call) -> None:
-            from .identity import identity
-            from .snapshot import object_written
-
-            tagger = identity(handle, section, final.time)
-            made = object_written(
-                handle, "tag",
-                f"object {commit.id}\ntype commit\ntag {name}\ntagger {tagger.name} <{tagger.email}> "
-                f"{tagger.time} +0000\n\n{message}",
-            )  # fmt: skip
-            transition.refs.append(RefMove(full, None, made))
-
+    complete = annotate if arguments.message else None
     effect = effect_of("tag", full, commit.id, arguments.message)
     action = git_action("tag", facts, effect=effect, name=name, force=False, protected_branch=False)
     header = f"tagged {str(commit.id)[:12]} as {one_line(name, 80)}"

@@ -33,7 +33,7 @@ class Configuration:
     def true(self, key: str) -> bool:
         return (self.get(key) or "false").lower() in ("true", "yes", "on", "1")
 
-    def keys(self) -> Iterator[str]:
+    def names(self) -> Iterator[str]:
         return iter(self.values)
 
     def merged(self, over: Configuration) -> Configuration:

@@ -45,7 +45,7 @@ def git_action(
 
 
 def file_actions(facts: Facts, moves: Sequence[FileMove], policy: Policy) -> tuple[list[Action], list[str]]:
-    """The actions on files, and reasons to ask: what is protected in the work tree is changed by git only with a person."""
+    """The actions on files, and reasons to ask: protected files of the work tree change only with a person."""
     from interlock.guard.builtin import owned
 
     actions: list[Action] = []

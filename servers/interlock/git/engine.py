@@ -32,7 +32,7 @@ def readable() -> list[Path]:
             continue
         found.append(place)
         configuration = read_configuration(place, LIMIT)
-        for key in configuration.keys():
+        for key in configuration.names():
             if key in ("core.excludesfile", "core.attributesfile") or key.startswith(("include.", "includeif.")):
                 found += [_below(place, value) for value in configuration.all(key)]
     folder = user_configurations()[0].parent

@@ -6,6 +6,7 @@ written into the files (`keep_conflicts`), resolves them and continues.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,8 @@ from . import revisions
 from .arguments import Merge, Revert
 from .branches import current_branch, not_protected, protected_in
 from .branching import commits
-from .contents import short_line, shown_path
+from .conflicts import conflict_hunks, conflict_texts, path_of
+from .contents import shown_path
 from .effects import file_actions, git_action, names_of
 from .outgoing import Limits, check_files, check_message
 from .patches import changed_files
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
 
     from .tools import Git
 
-HUNKS: Final = 2500  # characters of conflict hunks in one answer
 _ADMIN: Final = ("MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "REVERT_HEAD", "SQUASH_MSG")
 
 
@@ -220,12 +221,12 @@ def _conflicted(
     git: Git, repo: pygit2.Repository, facts: Facts, call: Call, branch: str | None, ours: pygit2.Commit,
     merged: pygit2.Index, joined: _Joined, keep: bool,
 ) -> Planned:  # fmt: skip
-    texts = _conflict_texts(repo, merged)
+    texts = conflict_texts(repo, merged)
     if not keep:
         raise Refused(
             Code.CONFLICT,
             f"{joined.word} has conflicts in {len(texts)} files, and nothing was changed\n"
-            f"{fence(visible(_hunks(git, facts, call, texts)), secrets.token_hex(4))}",
+            f"{fence(visible(conflict_hunks(git, facts, call, texts)), secrets.token_hex(4))}",
             hint="call it again with keep_conflicts=true to have them in the files; then resolve, and "
             "git_merge(continue=true), or git_merge(abort=true)",
         )
@@ -247,7 +248,7 @@ def _conflicted(
     tree = WorkTree(facts.root)
     stages = {}
     for ancestor, mine, other in merged.conflicts or ():
-        path = next(e.path for e in (mine, other, ancestor) if e is not None)
+        path = path_of((mine, other, ancestor))
         stages[path] = (ancestor, mine, other)
     for path, data in texts.items():
         here = tree.state(path)
@@ -286,7 +287,7 @@ def _conflicted(
     )
     preview = f"{joined.word}, with conflicts written into:\n{names_of(texts)}"
     actions: list[Action] = [_action(verb, facts, branch, effect, len(moves), 1), *files]
-    return Planned(facts, transition, actions, preview, header, asks, text=_hunks(git, facts, call, texts))
+    return Planned(facts, transition, actions, preview, header, asks, text=conflict_hunks(git, facts, call, texts))
 
 
 def _continue(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, arguments: Merge) -> Planned:
@@ -301,7 +302,7 @@ def _continue(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, argum
     branch = current_branch(repo)
     if branch is not None:
         not_protected(branch, protected_in(repo, section), "commit")
-    open_paths = sorted({next(e.path for e in stages if e is not None) for stages in (index.conflicts or ())})
+    open_paths = sorted({path_of(stages) for stages in (index.conflicts or ())})
     tree = WorkTree(facts.root)
     marked = []
     for path in open_paths:
@@ -361,7 +362,7 @@ def _abort(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Plann
     for stages in index.conflicts or ():
         for entry in stages:
             if entry is not None:
-                target.entries[entry.path] = _entry(tree, entry.path)
+                target.entries[str(entry.path)] = _entry(tree, str(entry.path))
     moves = Mover(repo, facts).moves(target, known_ids(repo, tree), force=True)
     transition = Transition(facts, files=moves, index=target.put, admin=_cleared(facts))
     effect = effect_of("abort", mark, move_digest(moves))
@@ -448,10 +449,8 @@ def _open_mark(repo: pygit2.Repository) -> str:
 
 def _admin(facts: Facts, name: str, text: str) -> AdminMove:
     old = None
-    try:
+    with contextlib.suppress(OSError):
         old = (facts.gitdir / name).read_bytes()
-    except OSError:
-        pass
     return AdminMove(name, old, text.encode("utf-8", "surrogateescape"))
 
 
@@ -478,44 +477,3 @@ def _stage_one(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, path
     from .committing import staged_entry
 
     return staged_entry(git, repo, facts, call, path)
-
-
-def _conflict_texts(repo: pygit2.Repository, merged: pygit2.Index) -> dict[str, bytes]:
-    """What git would write into each conflicted file: both sides with marks, or the side that is left."""
-    import pygit2
-
-    texts: dict[str, bytes] = {}
-    for ancestor, ours, theirs in merged.conflicts or ():
-        path = next(e.path for e in (ours, theirs, ancestor) if e is not None)
-        if ours is not None and theirs is not None:
-            try:
-                texts[path] = repo.merge_file_from_index(ancestor, ours, theirs).contents.encode()
-            except (UnicodeDecodeError, pygit2.GitError):  # no text: our side stays, as git does
-                mine = repo.get(ours.id)
-                texts[path] = mine.data if isinstance(mine, pygit2.Blob) else b""
-        else:
-            left = ours or theirs or ancestor
-            blob = repo.get(left.id) if left is not None else None
-            texts[path] = blob.data if isinstance(blob, pygit2.Blob) else b""
-    return texts
-
-
-def _hunks(git: Git, facts: Facts, call: Call, texts: dict[str, bytes]) -> str:
-    """The conflicting parts, from redacted texts."""
-    out: list[str] = []
-    used = 0
-    for path, data in texts.items():
-        shown = git.contents.raw(data, path, facts.name, call.policy)
-        out.append(f"--- {shown_path(path)}{f' ({shown.note})' if shown.note else ''}")
-        inside = False
-        for line in (shown.text or "").split("\n"):
-            inside = inside or line.startswith("<<<<<<< ")
-            if inside and used < HUNKS:
-                out.append(short_line(line))
-                used += len(line)
-            if line.startswith(">>>>>>> "):
-                inside = False
-        if used >= HUNKS:
-            out.append("… [more conflicts are not shown]")
-            break
-    return "\n".join(out)

@@ -1,4 +1,4 @@
-"""Which commit last changed each line, first parents and merges alike, within a time limit. Works on raw bytes; shows none."""
+"""Which commit last changed each line, merges included, within a time limit. Works on raw bytes; shows none."""
 
 from __future__ import annotations
 

@@ -138,7 +138,8 @@ def _wide(data: bytes) -> str:
 
 def _findings(detector: Detector, text: str, target: str) -> list[tuple[int, str]]:
     """Line and raw value of every secret; an empty value for one of Interlock's placeholders."""
-    finder: Callable[[str], Any] = getattr(detector, "find_in_outgoing", None) or detector.spans  # type: ignore[attr-defined]
+    outgoing = getattr(detector, "find_in_outgoing", None)
+    finder: Callable[[str], Any] = outgoing or detector.spans  # type: ignore[attr-defined]
     found = [(text.count("\n", 0, span.start) + 1, text[span.start : span.end]) for span in finder(text)]
     if detector.has_placeholder(text):  # type: ignore[attr-defined]
         at = text.find("[secret:")

@@ -1,4 +1,4 @@
-"""The other end of a remote, whatever it is: list, fetch, push. Over the network through `transfer`, else `neighbours`."""
+"""The other end of a remote: list, fetch, push. Over the network through `transfer`, else `neighbours`."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Reads:
         from .remotes import shown_url
 
         lines = []
-        for key in sorted(facts.configuration.keys()):
+        for key in sorted(facts.configuration.names()):
             if key.startswith("remote.") and key.endswith(".url"):
                 url = facts.configuration.get(key) or ""
                 lines.append(f"{one_line(key[7:-4], 60)} {self._contents.message(shown_url(url))}")

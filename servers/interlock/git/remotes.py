@@ -51,7 +51,7 @@ def remote_of(facts: Facts, repositories: Repositories, name: str) -> Remote:
             f"the remote {one_line(name, 60)} has several URLs or another one for pushing",
             hint="a person must leave exactly one `url` and no `pushurl`",
         )
-    for key in configuration.keys():
+    for key in configuration.names():
         if re.fullmatch(r"url\..*\.(push)?insteadof", key, re.DOTALL):
             raise Refused(
                 Code.OUT_OF_BOUNDS,

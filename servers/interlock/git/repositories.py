@@ -232,7 +232,7 @@ class Repositories:
         worktree = configuration.get("core.worktree")
         if worktree is not None and os.path.realpath(gitdir / worktree) != str(root):
             raise _redirects(root, "its configuration names another work tree (core.worktree)")
-        for key in configuration.keys():
+        for key in configuration.names():
             if key.startswith(("include.", "includeif.")):
                 raise _redirects(root, "its configuration includes another file")
             if key in ("core.excludesfile", "core.attributesfile"):
@@ -284,7 +284,7 @@ def _safe_directory(root: str) -> bool:
 
 def _programs(configuration: Configuration, common: Path) -> tuple[str, ...]:
     keys = [
-        key for key in configuration.keys() if _PROGRAMS.match(key) and (configuration.get(key) or "") not in _QUIET
+        key for key in configuration.names() if _PROGRAMS.match(key) and (configuration.get(key) or "") not in _QUIET
     ]
     hooks: list[str] = []
     try:
@@ -298,17 +298,18 @@ def _programs(configuration: Configuration, common: Path) -> tuple[str, ...]:
 
 def _stamp(facts: Facts) -> tuple[object, ...]:
     """A few `lstat` calls that tell whether anything that was judged has changed."""
-    places = [
-        facts.root / ".git",
-        facts.gitdir,
-        facts.common,
-        facts.common / "config",
-        facts.gitdir / "config.worktree",
-        facts.common / "objects" / "info",
-        facts.common / "objects" / "info" / "alternates",
-        facts.gitdir / "commondir",
-        facts.common / "hooks",
-    ]
+    root, gitdir, common = facts.name, os.fspath(facts.gitdir), os.fspath(facts.common)
+    places = (  # plain strings: this runs in every call
+        f"{root}/.git",
+        gitdir,
+        common,
+        f"{common}/config",
+        f"{gitdir}/config.worktree",
+        f"{common}/objects/info",
+        f"{common}/objects/info/alternates",
+        f"{gitdir}/commondir",
+        f"{common}/hooks",
+    )
     stamp: list[object] = []
     for place in places:
         try:
@@ -318,8 +319,8 @@ def _stamp(facts: Facts) -> tuple[object, ...]:
             continue
         volatile = stat.S_ISDIR(info.st_mode)
         stamp.append((info.st_ino, info.st_mode, info.st_uid, 0 if volatile else (info.st_mtime_ns, info.st_size)))
-    for folder in dict.fromkeys((facts.gitdir, facts.common)):
-        stamp.append(tuple(name for name in _OWN if os.path.islink(folder / name)))  # noqa: PTH114  # hot path
+    for folder in dict.fromkeys((gitdir, common)):
+        stamp.append(tuple(name for name in _OWN if os.path.islink(f"{folder}/{name}")))  # noqa: PTH114
     return tuple(stamp)
 
 

@@ -1,4 +1,4 @@
-"""git_reset and git_restore: back to an earlier state of a branch, of the index, of files. What goes is captured first."""
+"""git_reset and git_restore: back to an earlier state of a branch, the index, files. What goes is captured first."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def plan_reset(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> P
         for stages in index.conflicts or ():
             for entry in stages:
                 if entry is not None:
-                    target.entries[entry.path] = _entry(goal.tree, entry.path)
+                    target.entries[str(entry.path)] = _entry(goal.tree, str(entry.path))
     moves: list[FileMove] = []
     if mode == "hard":
         moves = _hard_moves(repo, facts, goal.tree, target)

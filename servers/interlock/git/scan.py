@@ -1,4 +1,4 @@
-"""What differs between HEAD, the index and the work tree, in porcelain letters. Full scans by libgit2, shared between threads.
+"""What differs between HEAD, the index and the work tree, in porcelain letters; remembered for reads.
 
 Not for what the differences are (`patches`).
 """
@@ -128,17 +128,18 @@ def _marks(repo: pygit2.Repository, facts: Facts) -> tuple[object, ...]:
     """All that a scan rests on beside the work tree itself."""
     from .engine import user_configurations
 
-    places = [
-        facts.gitdir / "index",
-        facts.common / "config",
-        facts.common / "info" / "exclude",
-        facts.common / "info" / "attributes",
-    ]
-    places += [place.parent / "ignore" for place in user_configurations()[:1]]
+    gitdir, common = os.fspath(facts.gitdir), os.fspath(facts.common)
+    places = (
+        f"{gitdir}/index",
+        f"{common}/config",
+        f"{common}/info/exclude",
+        f"{common}/info/attributes",
+        os.fspath(user_configurations()[0].parent / "ignore"),
+    )
     found: list[object] = [str(repo.head.target) if not repo.head_is_unborn else ""]
     for place in places:
         try:
-            info = os.stat(place)
+            info = os.lstat(place)
         except OSError:
             found.append(None)
             continue

@@ -1,4 +1,4 @@
-"""The reading tools that show contents: show, diff, blame, and search in a tree. The list first, hunks where they fit."""
+"""The reading tools that show contents: show, diff, blame, search. The list of files first, hunks where they fit."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
     index.old    the index as it was, byte for byte; index.new: as it will be
     blobs.pack   staged contents that no commit holds: a `git gc` may take them from the repository
 
-Commits that the repository has are kept there, by refs below `refs/interlock/`; nothing else of the snapshot lies in it.
+Commits that the repository has are kept there, by refs below `refs/interlock/`; nothing else of it lies there.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from interlock.untrusted import one_line
 
 from .arguments import Stash
 from .branches import current_branch
+from .conflicts import path_of
 from .contents import shown_path
 from .effects import file_actions, git_action, names_of
 from .identity import identity
@@ -147,10 +148,11 @@ def _apply(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, id: str,
     merged = repo.merge_trees(base, ours, stash.tree)
     conflicts = list(merged.conflicts) if merged.conflicts is not None else []
     if conflicts:
-        paths = [next(e.path for e in stages if e is not None) for stages in conflicts]
+        paths = [path_of(stages) for stages in conflicts]
         raise Refused(
             Code.CONFLICT,
-            f"the stash does not fit in {len(paths)} files, and nothing was changed: {', '.join(map(shown_path, paths[:10]))}",
+            f"the stash does not fit in {len(paths)} files, and nothing was changed: "
+            f"{', '.join(map(shown_path, paths[:10]))}",
             hint="go to the commit it was made on (git_switch), or look at it with git_show(ref=stash@{N})",
         )
     result = _tree_of(repo, str(merged.write_tree(repo)))
@@ -235,6 +237,6 @@ def _tree_of(repo: pygit2.Repository, id: str) -> pygit2.Tree:
 
 def _action(facts: Facts, repo: pygit2.Repository, effect: str, files: int, verb: str) -> Action:
     return git_action(
-        verb, facts, effect=effect, branch=current_branch(repo) or "HEAD", protected_branch=False, force=False, commits=0,
-        files=files, protected=False,
+        verb, facts, effect=effect, branch=current_branch(repo) or "HEAD", protected_branch=False, force=False,
+        commits=0, files=files, protected=False,
     )  # fmt: skip

@@ -81,8 +81,8 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
 
 
 def _run(
-    git: Git, repo: pygit2.Repository, facts: Facts, call: Call, slot: Slot, remote: Remote, branch: str, into: str | None,
-    ff_only: bool,
+    git: Git, repo: pygit2.Repository, facts: Facts, call: Call, slot: Slot, remote: Remote, branch: str,
+    into: str | None, ff_only: bool,
 ) -> Result:  # fmt: skip
     heads, tags, default = Peer(git, repo, facts, call.policy, remote).fetch(branch)
     if into is not None and branch not in heads:

@@ -46,8 +46,8 @@ TOOLS: Final = (
         arguments.Show, _READ,
     ),
     Tool(
-        "git_diff", "Index to work tree, or base (or a..b) to target, or staged. paths: hunks of these.", arguments.Diff,
-        _READ,
+        "git_diff", "Index to work tree, or base (or a..b) to target, or staged. paths: hunks of these.",
+        arguments.Diff, _READ,
     ),
     Tool("git_blame", "Who last changed each line.", arguments.Blame, _READ),
     Tool(
@@ -70,8 +70,8 @@ TOOLS: Final = (
         ("git.rewind", "git.commit", *_FILES), change=True, destructive=True,
     ),
     Tool(
-        "git_stash", "Put work aside, bring it back.", arguments.Stash, ("git.commit", "git.rewind", *_FILES), change=True,
-        destructive=True,
+        "git_stash", "Put work aside, bring it back.", arguments.Stash,
+        ("git.commit", "git.rewind", *_FILES), change=True, destructive=True,
     ),
     Tool("git_sync", "Fetch, or pull.", arguments.Sync, ("git.fetch", "git.merge", *_FILES), change=True),
     Tool("git_push", "Push a branch to the same name.", arguments.Push, ("git.push",), change=True, destructive=True),

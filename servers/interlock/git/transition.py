@@ -6,6 +6,7 @@ back, `undo` turns it round. So there is one way to change a repository, and one
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,10 +93,8 @@ class Transition:
         """Bytes that its snapshot will take, for the account."""
         own = sum(move.old.size for move in self.files if move.old is not None)
         if self.touches_index:
-            try:
+            with contextlib.suppress(OSError):
                 own += 2 * (self.facts.gitdir / "index").stat().st_size
-            except OSError:
-                pass
         return own + sum(len(move.old or b"") for move in self.admin)
 
     def paths(self) -> list[str]:
