@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .detector import Detector
-from .settings import RedactionSettings
 from .spans import PutBack, Span
+
+if TYPE_CHECKING:
+    from .settings import RedactionSettings
 
 __all__ = ["Detector", "PutBack", "RedactionSettings", "Span", "open_detector"]
 
@@ -14,3 +17,12 @@ __all__ = ["Detector", "PutBack", "RedactionSettings", "Span", "open_detector"]
 def open_detector(key: bytes, settings: RedactionSettings | None = None, cache: Path | None = None) -> Detector:
     """A detector for this installation: `key` (32 bytes) makes its placeholders, `cache` is a private folder."""
     return Detector(key, settings, cache)
+
+
+def __getattr__(name: str) -> Any:
+    """RedactionSettings needs pydantic, which the command line can do without."""
+    if name == "RedactionSettings":
+        from .settings import RedactionSettings
+
+        return RedactionSettings
+    raise AttributeError(name)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from interlock.guard.model import Redacted
 
@@ -19,12 +19,14 @@ from .engine import BLOCK, MASK, SHIFT, Engine, Pattern, open_engine
 from .keyed import BARE, LONGEST
 from .page import Page
 from .placeholders import OPEN, PLACEHOLDER, Numbers, is_random
-from .settings import RedactionSettings
 from .spans import Found, PutBack, Span, merge
 from .stream import LOOKBACK, Stream
 
+if TYPE_CHECKING:
+    from .settings import RedactionSettings
+
 _GUESSABLE: Final = frozenset(("password", "url-password", "hash", "cookie", "value", "kubernetes-secret"))
-_DENSE: Final = 16  # bytes between one near miss and the next,
+_DENSE: Final = 24  # bytes between one near miss and the next,
 _FLOOD: Final = 256  # and so many in a row: no text that means anything; it goes whole, unread
 _BEFORE_ANCHOR: Final = 120
 _AFTER_ANCHOR: Final = 400
@@ -39,7 +41,7 @@ class Detector:
 
     def __init__(self, key: bytes, settings: RedactionSettings | None = None, cache: Path | None = None) -> None:
         self._key = key
-        self._settings = settings or RedactionSettings()
+        self._settings = settings
         self._cache = cache
         self._lock = threading.Lock()
         self._rules: Rules | None = None
@@ -152,12 +154,14 @@ def _texts(value: Any) -> Iterator[str]:
 class Rules:
     """The engine and what its hits mean. Made once, at the first text."""
 
-    def __init__(self, settings: RedactionSettings, cache: Path | None) -> None:
+    def __init__(self, settings: RedactionSettings | None, cache: Path | None) -> None:
         from . import blocks, commands, decoding, keyed, named, places, shapes
         from .anchors import ANCHORS
         from .catalogue import RULES, literal_beginnings
 
-        self._token_rules = [rule for rule in RULES if rule.kind not in settings.off]
+        self._off = frozenset(settings.off) if settings else frozenset()
+        self._allow = frozenset(settings.allowed) if settings else frozenset()
+        self._token_rules = [rule for rule in RULES if rule.kind not in self._off]
         families: dict[str, Callable[[Page, int], None]] = {
             "keyed": keyed.keyed,
             "number": keyed.number,
@@ -195,7 +199,6 @@ class Rules:
         self.engine, listed = open_engine(patterns, digest, cache)
         self._means = [(one.rule, one.width) for one in listed]
         self._by_anchor = [families[anchor.family] for anchor in ANCHORS] + [families["encoded"]]
-        self._settings = settings
         self._sources = _compile_sources(settings)
         self._extras = _compile_extra(settings)
         self._shapes: dict[int, tuple[re.Pattern[bytes], bool]] = {}
@@ -279,7 +282,7 @@ class Rules:
                     found += [Found(*match.span(), "random") for match in _LONG_WORD.finditer(data) if is_random(match.group())]
 
     def _allowed(self, data: bytes, found: list[Found]) -> list[Found]:
-        allowed, off = self._settings.allowed, self._settings.off
+        allowed, off = self._allow, self._off
         if not allowed and not off:
             return found
         return [
@@ -312,16 +315,16 @@ class Rules:
 _LONG_WORD: Final = re.compile(rb"[A-Za-z0-9+/_=-]{20,}")
 
 
-def _compile_sources(settings: RedactionSettings) -> list[tuple[Any, Any]]:
-    if not settings.sources:
+def _compile_sources(settings: RedactionSettings | None) -> list[tuple[Any, Any]]:
+    if not settings or not settings.sources:
         return []
     from interlock.globs import compile_globs
 
     return [(compile_globs([glob]), switches) for glob, switches in settings.sources.items()]
 
 
-def _compile_extra(settings: RedactionSettings) -> list[tuple[str, Any, int]]:
-    if not settings.extra:
+def _compile_extra(settings: RedactionSettings | None) -> list[tuple[str, Any, int]]:
+    if not settings or not settings.extra:
         return []
     import re2
 

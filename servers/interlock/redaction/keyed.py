@@ -368,10 +368,10 @@ def said(page: Page, end: int) -> None:
     """Prose and tables of two columns: `the access token is x`, `API_KEY x`. Only what a machine made."""
     data = page.data
     start = end - 16
-    while start > 0 and data[start - 1] in _WORD:
-        start -= 1
-        if end - start > 200:
-            return
+    low = start - 200 if start > 200 else 0
+    start = low + data[low:start].translate(CREDENTIAL_BYTES).rfind(b" ") + 1
+    if start == low and low:
+        return
     head = data[max(0, start - _BACK) : start]
     before = re.sub(rb"(?i)[ \t\"'`(:=]*(?:\\b(?:is|was|value|of|equals|to|=)[ \t:]*)?[\"'`(]*$", b"", head[-40:])
     words = head.translate(NAME_BYTES).split()
@@ -393,5 +393,5 @@ def said(page: Page, end: int) -> None:
         page.add(start, start + len(value), kind)
 
 
-_WORD: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_.~=-"
+CREDENTIAL_BYTES: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"+/_.~=-" else 32 for c in range(256))
 _CREDENTIAL: Final = re.compile(rb"[A-Za-z0-9+/_.~=-]+")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from .keyed import CREDENTIAL_BYTES
 from .names import BENIGN, STRONG, WEAK, classify
 from .values import is_reference, is_secret, looks_random
 
@@ -52,8 +53,8 @@ def header(page: Page, end: int) -> None:
     """`Authorization: Bearer x` and its like."""
     data = page.data
     start = end - 6
-    while start > 0 and end - start < 80 and data[start - 1] in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_.~=-":
-        start -= 1
+    low = start - 80 if start > 80 else 0
+    start = low + data[low:start].translate(CREDENTIAL_BYTES).rfind(b" ") + 1
     head = data[max(0, start - 100) : start]
     match = _CREDENTIAL.match(data, start)
     value = match.group() if match else b""
