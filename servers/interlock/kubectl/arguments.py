@@ -57,7 +57,7 @@ class Get(Arguments):
     name: Word = ""
     selector: Word = ""
     field_selector: Word = ""
-    output: Literal["table", "wide", "yaml", "json", "name"] = "table"
+    output: Literal["table", "wide", "yaml", "json", "name", "explain"] = "table"
     path: Word = Field(default="", description="e.g. .status.phase")
     sort_by: Word = ""
     limit: Limit = 100

@@ -22,6 +22,7 @@ from . import discovery, program
 from .actions import Section
 from .discovery import Kinds, Resource
 from .kubeconfig import Kubeconfig
+from .objects import without_logins
 
 if TYPE_CHECKING:
     from interlock.guard.model import Detector
@@ -206,7 +207,7 @@ class Cluster:
             return ClusterError("", "the cluster did not answer in time")
         if not match and "error: " in text and "connect" not in text and "dial" not in text:
             reason = "Invalid"
-        message = self._detector.redact(" ".join(" ".join(lines).split())).text
+        message = self._detector.redact(without_logins(" ".join(" ".join(lines).split()))).text
         return ClusterError(reason, one_line(message, 500) or f"kubectl ended with code {done.code}")
 
 

@@ -9,7 +9,7 @@ from interlock.guard.model import Call, Look, Result
 from . import names
 from .arguments import Events
 from .discovery import unknown_kind
-from .objects import Object
+from .objects import Object, without_logins
 
 _MOST = 60
 
@@ -71,7 +71,7 @@ def _told(one: Object) -> Object:
     """What of an event is shown at all."""
     about = one.get("involvedObject") or {}
     return {
-        "type": one.get("type"), "reason": one.get("reason"), "message": one.get("message"), "count": one.get("count"),
+        "type": one.get("type"), "reason": one.get("reason"), "message": without_logins(str(one.get("message") or "")), "count": one.get("count"),
         "lastTimestamp": _last(one), "involvedObject": {"kind": about.get("kind"), "name": about.get("name")},
     }  # fmt: skip
 

@@ -21,7 +21,7 @@ from .arguments import Describe, Get, Logs, Top
 from .bounds import EVERYWHERE, Bounds
 from .cluster import ClusterError
 from .discovery import Resource
-from .objects import Object, Target, dump, metadata, named
+from .objects import Object, Target, dump, metadata, named, without_logins
 
 if TYPE_CHECKING:
     from interlock.guard.pipeline import Permit
@@ -46,6 +46,12 @@ def look(kubectl: Kubectl, call: Call) -> Look:
     context = bounds.context(getattr(args, "context", ""))
     namespace = bounds.namespace(context, getattr(args, "namespace", ""))
     kind, name = _asked(args)
+    if isinstance(args, Get) and args.output == "explain":  # what a kind means is the same in every namespace
+        resource = kubectl.resource(context, kind)
+        if resource is None:
+            raise discovery.unknown_kind(kind)
+        target = Target(context, resource, EVERYWHERE if resource.namespaced else "", "")
+        return Look((bounds.action("read", target),), ReadPlan((target,), bounds))
     targets = [
         bounds.target(context, one, namespace, name) for one in resolve(kubectl, bounds, context, kind, bool(name))
     ]
@@ -82,10 +88,20 @@ def run_get(kubectl: Kubectl, permit: Permit) -> Result:
     call, plan = permit.call, permit.look.plan
     args = call.arguments
     assert isinstance(args, Get) and isinstance(plan, ReadPlan)
+    if args.output == "explain":
+        return _explain(kubectl, args, plan)
     objects = args.output in ("yaml", "json") or args.path or any(target.resource.secret for target in plan.targets)
     if objects:
         return _objects(kubectl, call, args, plan)
     return _table(kubectl, call, args, plan)
+
+
+def _explain(kubectl: Kubectl, args: Get, plan: ReadPlan) -> Result:
+    target = plan.targets[0]
+    field = f"{target.resource.plural}{'.' if args.path else ''}{names.path(args.path).strip('.') if args.path else ''}"
+    argv = ["explain", f"--api-version={target.resource.api_version}", "--", field]
+    text = kubectl.cluster.kubectl(target.context, argv).decode("utf-8", "replace")
+    return Result(kubectl.detector.redact(text).text, header=f"{target.context}: {field}", untrusted=True)
 
 
 # ---------------------------------------------------------------- tables
@@ -304,7 +320,7 @@ def run_describe(kubectl: Kubectl, permit: Permit) -> Result:
         text = kubectl.cluster.kubectl(target.context, argv).decode("utf-8", "replace")
         raw = reading.result()
     shown, _ = kubectl.shower.shown(raw, target.text)
-    text = without(text, kubectl.shower.hidden(raw, shown))
+    text = without(without_logins(text), kubectl.shower.hidden(raw, shown))
     redacted = kubectl.detector.redact(text, target.text)
     kept = [line for line in redacted.text.splitlines() if "last-applied-configuration" not in line]
     header = f"{target.context}/{target.namespace or 'cluster'}: {target.resource.name}/{target.name}"

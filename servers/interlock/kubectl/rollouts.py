@@ -12,7 +12,7 @@ from interlock.guard.model import Result
 
 from .arguments import RolloutStatus
 from .cluster import Cluster
-from .objects import REVISION, Object, Target, metadata, named, uid
+from .objects import REVISION, Object, Target, metadata, named, uid, without_logins
 
 if TYPE_CHECKING:
     from interlock.guard.pipeline import Permit
@@ -85,7 +85,7 @@ def run_status(kubectl: Kubectl, permit: Permit) -> Result:
     if done:
         return Result(header=header, text="")
     reasons = why(kubectl, target, live)
-    redacted = kubectl.detector.redact("\n".join(reasons), target.text)
+    redacted = kubectl.detector.redact(without_logins("\n".join(reasons)), target.text)
     return Result(redacted.text, header=header, untrusted=True, redactions=redacted.count)
 
 
