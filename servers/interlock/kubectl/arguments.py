@@ -53,12 +53,12 @@ class Previewed(Change):
 
 
 class Get(Arguments):
-    kind: Word = Field(description="e.g. deploy,svc")
+    kind: Word = Field(description="deploy,svc")
     name: Word = ""
     selector: Word = ""
     field_selector: Word = ""
     output: Literal["table", "wide", "yaml", "json", "name", "explain"] = "table"
-    path: Word = Field(default="", description="e.g. .status.phase")
+    path: Word = Field(default="", description=".status.phase")
     sort_by: Word = ""
     limit: Limit = 100
     cursor: Word = ""
@@ -70,7 +70,7 @@ class Describe(Arguments):
 
 
 class Logs(Arguments):
-    pod: Word = Field(description="pod, or deploy/NAME")
+    pod: Word = Field(description="or deploy/NAME")
     container: Word = ""
     tail: Annotated[int, _between(1, 5000)] = 200
     since: Word = Field(default="", description="15m")

@@ -71,7 +71,8 @@ def _told(one: Object) -> Object:
     """What of an event is shown at all."""
     about = one.get("involvedObject") or {}
     return {
-        "type": one.get("type"), "reason": one.get("reason"), "message": without_logins(str(one.get("message") or "")), "count": one.get("count"),
+        "type": one.get("type"), "reason": one.get("reason"),
+        "message": without_logins(str(one.get("message") or "")), "count": one.get("count"),
         "lastTimestamp": _last(one), "involvedObject": {"kind": about.get("kind"), "name": about.get("name")},
     }  # fmt: skip
 
