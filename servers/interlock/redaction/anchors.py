@@ -35,7 +35,7 @@ _NAMED: Final = (
     rf"(?:(?:{_LONG})[\w.-]{{0,32}}|(?:{_SHORT})[\d_]{{0,3}})"
     r"(?:[\"'`\\]{1,3}[ \t]{0,4}[,)\]\r\n]|[\"'][ \t]{1,4}|,[\w\"']|[ \t]{0,20}\||[%&;>\r\n]|[ \t]{1,4}[\"'`<>]|[ \t]{3}"
     r"|[\"'`\\]{0,4}[ \t]{0,4}[:=][ \t]{0,4}[|>{\\\r\n])"
-    rf"|-(?:{_LONG})[\w.-]{{0,32}}[ \t]|-(?:{_SHORT})[ \t]"
+    rf"|--[\w.-]{{0,24}}(?:{_LONG})[\w.-]{{0,32}}[ \t]|-(?:{_LONG})[\w.-]{{0,32}}[ \t]|-(?:{_SHORT})[ \t]"
 )
 
 ANCHORS: Final = (
@@ -51,6 +51,7 @@ ANCHORS: Final = (
     Anchor("header", r"\b(?:bearer|basic|apikey|negotiate|ntlm|splunk|genie-?key|ssws)[ \t]{1,3}[A-Za-z0-9+/_.~=-]{14}"),
     Anchor("header", r"authorization[\"'\\]{0,4}\s{0,4}[:=,]\s{0,4}[\"'\\]{0,4}[^\s\"'\\]{6}"),
     Anchor("cookie", r"cookie2?[\"'\\]{0,4}\s{0,3}[:=]\s{0,3}[\"'\\]{0,4}[\w.-]{1,64}="),
+    Anchor("stated", rf"\b(?:ENV|setx|setenv|secrets? set|config set)[ \t]{{1,4}}[\w.-]{{0,40}}{NAME}[ \t]{{1,4}}[^\s\"'=][^\r\n]{{2}}"),
     Anchor("number", r"(?:pass|pwd|pin)[\w.-]{0,16}[\"'\\]{0,4}[ \t]{0,8}[:=][ \t]{0,8}\d{4}"),
     Anchor("named", _NAMED),
     Anchor("said", rf"{NAME}[\"'`)]{{0,2}}[ \t]{{1,2}}(?:(?:is|was|value|of|equals|to|=)[ \t:]{{1,2}})?[\"'`(]{{0,2}}[A-Za-z0-9+/_.~=-]{{16}}"),

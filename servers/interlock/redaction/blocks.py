@@ -64,12 +64,12 @@ def _json_secret(page: Page, end: int) -> int:
     return stop
 
 
-_PAIR: Final = re.compile(rb"\s*,?\s*(\\*[\"'])([\w.-]{1,253})\1\s*:\s*(\\*[\"'])")
+_JSON_PAIR: Final = re.compile(rb"\s*,?\s*(\\*[\"'])([\w.-]{1,253})\1\s*:\s*(\\*[\"'])")
 
 
 def _json_pairs(page: Page, at: int, stop: int) -> None:
     data = page.data
-    while (pair := _PAIR.match(data, at, stop)) is not None:
+    while (pair := _JSON_PAIR.match(data, at, stop)) is not None:
         mark, start = pair.group(3), pair.end()
         finish = start
         while True:
@@ -112,9 +112,9 @@ def _yaml_secret(page: Page, line_at: int, head: bytes) -> int:
             inside = depth == indent and key in (b"data", b"stringData") and b":" in text
             child = 0
             if inside and (flow := text.partition(b":")[2].strip()).startswith(b"{") and len(flow) > 2:
-                for pair in re.finditer(rb"[\w.\"'-]+\s*:\s*[\"']?([^,}\s\"']+)", text[text.index(b"{") :]):
+                for inline in re.finditer(rb"[\w.\"'-]+\s*:\s*[\"']?([^,}\s\"']+)", text[text.index(b"{") :]):
                     base = start + text.index(b"{")
-                    page.add(base + pair.start(1), base + pair.end(1), _KIND)
+                    page.add(base + inline.start(1), base + inline.end(1), _KIND)
             continue
         child = child or depth
         pair = _YAML_PAIR.match(text)
@@ -235,11 +235,14 @@ def table(page: Page, end: int) -> None:
     if b"|" in header:
         _barred(page, header, line_end + 1)
         return
-    cells = list(_CELLS.finditer(header))
-    if len(cells) < 2 or re.search(rb"\d", header) or not all(re.fullmatch(rb"[\w .()%/#-]{1,40}", cell.group()) for cell in cells):
+    titles = list(_CELLS.finditer(header))
+    if len(titles) < 2 or re.search(rb"\d", header) or not all(re.fullmatch(rb"[\w .()%/#-]{1,40}", cell.group()) for cell in titles):
         return
     rows = _rows(page, line_end + 1)
-    columns = [(one.start(), cells[n + 1].start() if n + 1 < len(cells) else 1 << 20, classify(one.group().replace(b" ", b"_"))) for n, one in enumerate(cells)]
+    columns = [
+        (one.start(), titles[n + 1].start() if n + 1 < len(titles) else 1 << 20, classify(one.group().replace(b" ", b"_")))
+        for n, one in enumerate(titles)
+    ]
     for start, stop in rows:
         text = data[start:stop]
         if re.fullmatch(rb"[\s|+=-]*", text):

@@ -20,7 +20,7 @@ COMMANDS: Final = (
     rf"\b(?:mysql|mariadb)\w{{0,10}}(?:-\w{{1,8}})?{_GAP}{_FLAG}-p[^\s\"'=,\\-]",
     rf"\b(?:7z[ar]?|rar|unrar){_GAP}{_FLAG}-p[^\s\"'=,\\-]",
     rf"\bsshpass[ \t\"',]{{1,4}}-p[\"']?,?[ \t=]{{0,3}}\\?[\"']?[^\s\"'\\-]",
-    rf"\b(?:mongo(?:sh|dump|restore|export|import|stat|top)?|docker|podman|nerdctl|skopeo|buildah|crane|oras|helm|az|oc|influx|cqlsh|beeline|impala-shell|expect|arangosh|neo4j|cypher-shell|cbq|trino|gsql|tsh|argocd|rancher|vsql|ldapmodify|dbeaver|flyway|ssh-keygen|nats|jfrog|jf|cf|ibmcloud|faas-cli|http-prompt|mc|wp){_GAP}{_FLAG}-p{_THEN}",
+    rf"\b(?:mongo(?:sh|dump|restore|export|import|stat|top)?|(?:docker|podman|nerdctl|skopeo|buildah|crane|oras|helm|az|oc)[^\n|;]{{0,80}}[ \t]login|influx|cqlsh|beeline|impala-shell|expect|arangosh|neo4j|cypher-shell|cbq|trino|gsql|tsh|argocd|rancher|vsql|ldapmodify|dbeaver|flyway|ssh-keygen|nats|jfrog|jf|cf|ibmcloud|faas-cli|http-prompt|mc|wp){_GAP}{_FLAG}-p{_THEN}",
     rf"\b(?:sqlcmd|bcp|isql|osql|mosquitto_(?:pub|sub|rr)|ipmitool|zip|unzip|ssh-keygen|openstack|nats|hydra|vncviewer|exiqgrep|mssql-cli|kcat|kinit|wbemtest|iscsiadm){_GAP}{_FLAG}-[PN]{_THEN}",
     rf"\b(?:redis-cli|valkey-cli|keydb-cli){_GAP}{_FLAG}(?:-a|--pass){_THEN}",
     rf"\b(?:ldap\w{{3,10}}|kadmin|pdbedit|psexec){_GAP}{_FLAG}-w{_THEN}",
@@ -55,6 +55,7 @@ COMMANDS: Final = (
 )
 _PIPED: Final = re.compile(rb"[\"']?[ \t]*\|[ \t]*(?:sudo[ \t]+)?(?:-S|sudo[ \t]+-S|\S*chpasswd|passwd[ \t]+--stdin|smbpasswd|(?:docker|podman|helm|crane|oras|nerdctl|buildah|skopeo|gh|glab|az|oc|argocd|npm|vault|kinit|cryptsetup|gpg|openssl)\b[^\n|]{0,200})")
 _NOT_A_VALUE: Final = re.compile(rb"(?:-|/dev/|/run/|/etc/|/proc/|\$|%|<|@|\{|\(|`|stdin|true$|false$|none$|null$)")
+_PORTS: Final = re.compile(rb"[\d.:\[\]*-]+(?:/tcp|/udp)?")
 _WHAT: Final = re.compile(rb"(?i)(\w[\w.-]*)[^\w]*$")
 
 
@@ -96,6 +97,8 @@ def command(page: Page, end: int) -> None:
         if b" " in rest or (rest and word != b"community") or value.isalpha() and value.lower() in _PLAIN:
             return
     if re.search(rb"(?-i:\bAUTH)[ \t]", head[-24:]) and not re.search(rb"(?i)redis|>[ \t]*AUTH|\"AUTH\"|^\s*AUTH", head):
+        return
+    if _PORTS.fullmatch(value) and re.search(rb"-[pP][\"']?[,= \t]*[\"']?$", head):
         return
     if len(value) < 3 or _NOT_A_VALUE.match(value) or is_reference(value):
         return

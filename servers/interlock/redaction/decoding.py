@@ -25,7 +25,7 @@ _BASE64: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"+/_-" else 3
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t\r\n"
 
 # Words whose base64, at any of the three alignments, makes a run worth decoding; tokens add their beginnings.
-MARKS: Final = ("password", "passwd", "secret", "token", "api_key", "apiKey", "api-key", "apikey", "_key=", "Key=", "KEY=", "Key\":", "_key\":", "auth\":", "://", "PRIVATE", "credential", "PWD=", "pwd=", "Authorization", "Bearer ", "PASS=", "pass=", "pass\":", "\"pass", "dsn")  # fmt: skip
+MARKS: Final = ("password", "passwd", "secret", "token", "api_key", "apiKey", "api-key", "apikey", "key=", "Key=", "KEY=", "key\"", "Key\"", "KEY\"", "pwd\"", "psk\"", "auth\":", "://", "PRIVATE", "credential", "PWD=", "pwd=", "Authorization", "Bearer ", "pass", "dsn")  # fmt: skip
 
 
 def encoded_marks(beginnings: list[str]) -> list[str]:

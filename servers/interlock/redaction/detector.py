@@ -165,6 +165,7 @@ class Rules:
         families: dict[str, Callable[[Page, int], None]] = {
             "keyed": keyed.keyed,
             "number": keyed.number,
+            "stated": keyed.stated,
             "named": named.Named(self.find),
             "said": keyed.said,
             "spaced": keyed.spaced,
@@ -326,7 +327,7 @@ def _compile_sources(settings: RedactionSettings | None) -> list[tuple[Any, Any]
 def _compile_extra(settings: RedactionSettings | None) -> list[tuple[str, Any, int]]:
     if not settings or not settings.extra:
         return []
-    import re2
+    import re2  # type: ignore[import-untyped,unused-ignore]
 
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1

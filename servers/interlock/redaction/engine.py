@@ -79,7 +79,7 @@ def _open_hyperscan(
 class HyperscanEngine:
     def __init__(self, hyperscan: Any, database: Any) -> None:
         self._scan = database.scan
-        self._new_scratch = lambda: hyperscan.Scratch(database)
+        self._hyperscan, self._database = hyperscan, database
         self._free: list[Any] = []  # scratch may serve one scan at a time; list.pop and append are atomic
 
     def hits(self, data: bytes, start: int, end: int) -> list[int]:
@@ -94,7 +94,7 @@ class HyperscanEngine:
         try:
             scratch = self._free.pop()
         except IndexError:
-            scratch = self._new_scratch()
+            scratch = self._hyperscan.Scratch(self._database)
         view = data if not first and end == len(data) else memoryview(data)[first:end]
         self._scan(view, match_event_handler=on_match, scratch=scratch)
         self._free.append(scratch)
@@ -109,7 +109,7 @@ class PortableEngine:
     """The same hits from google-re2: a set says which patterns occur in a piece, each of them then says where."""
 
     def __init__(self, patterns: list[Pattern]) -> None:
-        import re2
+        import re2  # type: ignore[import-untyped,unused-ignore]
 
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
@@ -139,7 +139,7 @@ class PortableEngine:
         return sorted(found)
 
     def _ends(self, pattern: int, window: bytes, least: int) -> Iterator[int]:
-        import re2
+        import re2  # type: ignore[import-untyped,unused-ignore]
 
         compiled = self._one[pattern]
         if compiled is None:

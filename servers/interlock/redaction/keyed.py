@@ -84,6 +84,16 @@ def keyed(page: Page, end: int) -> None:
     take(page, start, force, kind, data[low:start], start - low - name_at, separator)
 
 
+def stated(page: Page, end: int) -> None:
+    """`ENV NAME value`, `setx NAME value`."""
+    start = end - LEAD
+    head = page.data[max(0, start - _BACK) : start]
+    name = head.rstrip().translate(NAME_BYTES).rpartition(b" ")[2]
+    force, kind = classify(name)
+    if force != BENIGN:
+        take(page, start, force, kind, head, 0, b" ", loose=True)
+
+
 def number(page: Page, end: int) -> None:
     """A password that is a number without quotes."""
     start = end - 4
@@ -336,32 +346,10 @@ def spaced(page: Page, end: int) -> None:
     value = data[start:finish]
     if b" " in value or not is_secret(value, force, True):
         return
-    if not re.search(rb"\d|[^\w\s-]", value) and not re.search(rb"(?i)identified|create|alter|with|set", before[-60:]):
+    compound = force == HUMAN and re.search(rb"[_.-]|[a-z][A-Z]", word)
+    if not compound and not re.search(rb"\d|[^\w\s-]", value) and not re.search(rb"(?i)identified|create|alter|with|set", before[-60:]):
         return
     page.add(start, finish, kind, closed)
-
-
-_PAIR_NAME: Final = re.compile(rb"[\w./-]+")
-
-
-def paired(page: Page, end: int) -> None:
-    """`name: DB_PASSWORD` with `value: x` beside it."""
-    data = page.data
-    start = end - LEAD
-    head = data[max(0, start - 320) : start]
-    at = head.lower().rfind(b"value")
-    before = head[:at].rstrip(b" \t\r\n\"'\\-,;{}")
-    while before:
-        word = before.translate(NAME_BYTES).rpartition(b" ")[2]
-        force, kind = classify(word)
-        if force != BENIGN:
-            take(page, start, force, kind, head, 0, b":", loose=True)
-            return
-        line = before.rfind(b"\n")
-        cut = max(before.rfind(b"{"), before.rfind(b":"), line)
-        if cut < 0:
-            return
-        before = before[:cut].rstrip(b" \t\r\n\"'\\-,;{}:=")
 
 
 def said(page: Page, end: int) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from .blocks import described, table
 from .decoding import entity, percent
-from .keyed import LEAD, NAME_BYTES, argument, element, next_line, paired, said, spaced
+from .keyed import LEAD, NAME_BYTES, argument, element, next_line, said, spaced, take
 from .names import BENIGN, classify
+from .values import is_secret, mixed_case
 
 if TYPE_CHECKING:
     from .page import Page
@@ -24,6 +25,8 @@ _FOLLOWS: Final = re.compile(
     rb"(?P<described>:[ \t]{0,2}\r?\n-{3,5}\r?\n(?=\S))"
     rb"|(?P<paired>[\"'\\]{0,4}(?:[,;]\s{0,40}|\s{1,40})(?:-[ \t])?[\"'\\]{0,4}(?i:\w{0,12}value)[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}[\"'\\]{0,4}(?=[^\s\"'\\]))"
     rb"|(?P<nested>[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}\{[^{}]{0,200}?[\"'\\\s]value[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}[\"'\\]{0,4}(?=[^\s\"'\\]))"
+    rb"|(?P<variable>[\"']\s{0,4}\{[^{}]{0,240}?\b(?:default|value|secret_string)\s{0,8}=\s{0,8}[\"'](?=[^\s\"'\\]))"
+    rb"|(?P<bar>[`\"']?[ \t]{0,40}\|[ \t]{0,40}[`\"']?(?=[^\s|`\"']))"
     rb"|(?P<next>[\"']{0,2}[ \t]{0,4}[:=][ \t]{0,4}(?:[|>][+-]?\d?|\\)?[ \t]{0,4}\r?\n[ \t+-]{1,60}[\"']?(?=[^\s\"'#]))"
     rb"|(?P<argument>\\?[\"'],[ \t\r\n]{0,40}\\?[\"'](?=[^\s\"'\\]))"
     rb"|(?P<flag>\\?[\"']?[ \t]{1,4}\\?[\"']?(?=[^\s\"'\\-]))"
@@ -34,6 +37,10 @@ _FOLLOWS: Final = re.compile(
     rb"|(?P<entity>&(?:quot|#34|#39|apos);[ \t]{0,3}(?:[:=]|=&gt;)[ \t]{0,3}&(?:quot|#34|#39|apos);(?=[^\s&]))"
     rb"|(?P<bare>[ \t]{3,40}(?=[A-Za-z0-9+/_.~=-]{16}))"
 )
+
+
+_CELL: Final = re.compile(rb"([^\s|`\"']{3,400})[`\"']?[ \t]{0,400}\|")
+_TELLING: Final = re.compile(rb"\d|[^\w\s-]")  # what a column's title has not
 
 
 class Named:
@@ -52,7 +59,7 @@ class Named:
             return  # the same name once more
         page.named = name_end
         name = bare.translate(NAME_BYTES).rpartition(b" ")[2]
-        force, _ = classify(name)
+        force, word = classify(name)
         if force == BENIGN:
             return
         match = _FOLLOWS.match(data, name_end, name_end + _AFTER)
@@ -70,6 +77,16 @@ class Named:
             elif match.end() - match.start() >= 3:
                 said(page, start + 16)
             table(page, end)
+        elif kind in ("paired", "nested", "variable"):
+            take(page, start, force, word, data[max(0, start - _BACK) : start], 0, b":", loose=True)
+        elif kind == "bar":
+            cell = _CELL.match(data, start)
+            if cell and is_secret(cell.group(1), force, True) and (
+                _TELLING.search(cell.group(1)) or mixed_case(cell.group(1))
+            ):
+                page.add(start, cell.end(1), word)
+            else:
+                table(page, end)
         elif kind == "element":
             element(page, start + LEAD)
         elif kind == "percent":
@@ -83,8 +100,6 @@ class Named:
 
 _READERS: Final[dict[str, Callable[[Page, int], None]]] = {
     "described": described,
-    "paired": paired,
-    "nested": paired,
     "next": next_line,
     "argument": argument,
     "spaced": spaced,

@@ -31,7 +31,7 @@ _STRONG: Final = _set(
     "secret secrets token tokens jwt pat bearer credential credentials creds cred apikey apikeys accesskey secretkey privatekey authkey "
     "authtoken accesstoken refreshtoken idtoken clientsecret appsecret signature sig hmac sas xprv nonce_secret seckey pkey privkey appkey "
     "identitytoken registrytoken masterkey encryptionkey signingkey sharedkey accountkey licensekey dsn webhook authorization auth "
-    "sharedaccesskey userkey sharedaccesssignature sessiontoken securitytoken bottoken keybase otp totp passcodes"
+    "sharedaccesskey passhash passwordhash userkey sharedaccesssignature sessiontoken securitytoken bottoken keybase otp totp passcodes"
 )
 _WEAK: Final = _set("session sessionid sess cookie cookies sid salt seed pepper hash authenticator assertion ticket code license serial cert")
 _BEFORE_KEY: Final = _set(
@@ -72,7 +72,7 @@ _JOINED: Final = re.compile(
     rb"(?:.*(?:password|passwd|passphrase|pwd|passwort)|(?:db|pg|my|sql|mysql|root|user|admin|ssh|smtp|redis|mongo|ldap|ftp|app|key|store|bind|vault|become|sudo)pass|.{2,}(?:pw|psk))$"
 )
 _JOINED_STRONG: Final = re.compile(
-    rb".*(?:token|secret|(?:api|auth|access|secret|private|master|encryption|encrypt|signing|shared|account|license|service|app|client|storage|admin|deploy|session)key)s?$"
+    rb".*(?:token|secret|(?:api|auth|access|secret|private|master|encryption|encrypt|signing|shared|account|license|service|app|client|hmac|storage|admin|deploy|session)key)s?$"
 )
 
 

@@ -25,7 +25,7 @@ class ExtraPattern(BaseModel):
     @field_validator("pattern")
     @classmethod
     def _linear(cls, pattern: str) -> str:
-        import re2
+        import re2  # type: ignore[import-untyped,unused-ignore]
 
         options = re2.Options()
         options.log_errors = False

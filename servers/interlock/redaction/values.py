@@ -26,7 +26,7 @@ _HEX: Final = re.compile(rb"[0-9a-fA-F]+")
 # What stands where a secret will be: templates, variables, masks, stores of secrets.
 _REFERENCE: Final = re.compile(
     rb"(?:"
-    rb"\$\{.*|\{\{.*|\{%.*|<%.*|\$\(.*|`.*|%\(?[A-Za-z_][\w.]*\)?[%s]?|%[sdvq]|\$\$?[A-Za-z_][\w.:]*|\$env:\w+|#\{.*|@@?\w+@?@?|__\w+__|<[^<>]*>?|\[[A-Za-z _-]*\]|\{[A-Za-z_][\w.]*\}|:[a-z_]+|\?|\$\d+"
+    rb"\$\{.*|\{\{.*|\{%.*|<%.*|\$\(.*|`.*|%\(?[A-Za-z_][\w.]*\)?[%s]?|%[sdvq]|\$\$?[A-Za-z_][\w.:]*|\$env:\w+|#\{.*|@@?[A-Za-z_]+@{0,2}|__\w+__|<[^<>]*>?|\[[A-Za-z _-]*\]|\{[A-Za-z_][\w.]*\}|:[a-z_]+|\?|\$\d+"
     rb"|[*\xe2\x80\xa2xX.#_?-]{3,}|[xX]{3,}(?:[-_][xX]{3,})*+|[*x]{2,}\w{0,4}|\w{0,4}\*{3,}\w{0,4}|\W+"
     rb"|(?:vault|vaultsecret|op|ssm|secretsmanager|awssm|gcpsm|azkv|keyvault|kms|sops|env|file|ref\+\w+|secretref|secret|conjur|bws|doppler|cmd|exec|akv|gsm|keyring|pass):[^\s]*"
     rb"|arn:aws[\w-]*:.*|projects/[^/]+/secrets/.*|@Microsoft\.KeyVault.*|ENC\[.*|AQICA.*|\{cipher\}.*|vault:v\d:.*|!\w+ .*|\(\(.*\)\)?|data\.\w+\..*|var\.\w+.*|local\.\w+.*|module\.\w+.*"
@@ -54,6 +54,7 @@ _CODE: Final = re.compile(
     rb"(?:[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)+(?:[(\[].*)?|[A-Za-z_$][\w$.]*(?:\(|\[['\"$A-Za-z_\d*]|<[A-Z]).*|(?:new|await|return|not|function|func|lambda|typeof|const|self|this|std|String)\b.*|&\w+[,;)]?|\*\w+|[({\[].*|=>.*|[a-z][A-Za-z_]*[?!]{1,2}|[|&]{1,2}.*)",
     re.DOTALL,
 )
+_NUMBERED: Final = re.compile(rb"[A-Za-z]+\.[A-Za-z]+\d{2,5}")  # two words and a number: a password, not an attribute
 _PATH: Final = re.compile(rb"(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[\w.@+~ -]+[/\\])*[\w.@+~ -]*|(?:[a-z][\w.-]*/)+[a-z][\w.-]*\.[a-z]{2,4}|[\w.-]+\.(?:pem|key|crt|cer|pub|json|ya?ml|txt|env|jks|p12|pfx|toml|ini|conf|cfg|py|js|ts|go|java|html?|md|log|sh|gpg|asc)")
 _FILE: Final = re.compile(rb"[\w./+~-]*/[\w.+~-]*\.(?:csv|json|parquet|gz|tar|zip|png|jpe?g|html?|txt|log|ya?ml)")
 _URL: Final = re.compile(rb"(?i)[a-z][a-z0-9+.-]*://.*", re.DOTALL)
@@ -105,7 +106,8 @@ def is_secret(value: bytes, force: int, quoted: bool) -> bool:
     if _DIGEST.fullmatch(value) or _PUBLIC.fullmatch(value):
         return False
     if not quoted and (_CALL.fullmatch(value) or (_CODE.fullmatch(value) and not looks_random(value))):
-        return False
+        if force != HUMAN or not _NUMBERED.fullmatch(value):
+            return False
     if _URL.match(value):
         return False  # what is secret inside a URL has rules of its own
     if force == HUMAN:
@@ -119,7 +121,7 @@ def is_secret(value: bytes, force: int, quoted: bool) -> bool:
     if force == STRONG:
         if _IDENTIFIER.fullmatch(value):
             return looks_random(value, 20)
-        return looks_random(value, 12) or _mixed(value)
+        return looks_random(value, 12) or _mixed(value) or mixed_case(value)
     if _HEX.fullmatch(value):
         return False
     return len(value) >= 20 and looks_random(value, 20) and not _IDENTIFIER.fullmatch(value)
@@ -136,6 +138,13 @@ def _is_human(value: bytes, quoted: bool) -> bool:
             return True  # a pass phrase
         return quoted and not _SENTENCE.fullmatch(value)
     return not (not quoted and len(value) < 4)
+
+
+def mixed_case(value: bytes) -> bool:
+    """Letters alone, long, upper and lower case in no order that a name has."""
+    classes = value.translate(_CLASSES)
+    upper = classes.count(b"A")
+    return len(value) >= 14 and upper > 3 and classes.count(b"a") > 3 and b"AA" in classes and b"-" not in classes
 
 
 def lower_words(value: bytes) -> list[bytes]:
