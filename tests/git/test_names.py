@@ -151,8 +151,8 @@ def test_protected_branches_are_not_touched(world: Workshop, tool: str, argument
 
 
 REFSPECS = [
-    "HEAD:main", "@:main", "feature/x:main", "feature/x:refs/heads/main", "+feature/x:main", ":main", ":refs/heads/main",
-    ":",
+    "HEAD:main", "@:main", "feature/x:main", "feature/x:refs/heads/main", "+feature/x:main", ":main",
+    ":refs/heads/main", ":",
     "refs/heads/*:refs/heads/*", "refs/heads/fe*:refs/heads/ma*", "feature/x main", "^refs/heads/none feature/x:main",
     "--mirror", "--all", "--delete", "--tags", "HEAD~0:main", "tag:main", "feature/x:main\x00x", "feature/x:heads/main",
     "feature/x:HEAD", "HEAD:refs/notes/commits", "feature/x:refs/heads/refs/heads/main", "feature/x:main\u200b",
