@@ -12,6 +12,7 @@ from interlock.paths import Place, failed, kind_of
 
 from .arguments import MoveFile
 from .bounds import Bounds
+from .ground import Print
 from .plans import (
     Plan,
     changed_keys,
@@ -23,7 +24,7 @@ from .plans import (
 )
 from .removing import Extent, extent, take
 from .renames import can_rename
-from .steps import Fetch, Print, Shift, Step
+from .steps import Fetch, Shift, Step
 from .text import counted, size_text
 
 if TYPE_CHECKING:

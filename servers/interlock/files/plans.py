@@ -16,8 +16,9 @@ from interlock.path_names import shown
 from interlock.paths import Place
 
 from .bounds import Bounds
+from .ground import Ground
 from .redacted import WHOLE
-from .steps import Ground, Make, Step
+from .steps import Make, Step
 from .text import encoding_of
 
 _KINDS: Final = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}

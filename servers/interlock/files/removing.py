@@ -17,8 +17,9 @@ from interlock.paths import Place, kind_of
 from .actions import CleanUp
 from .arguments import CleanUpArguments, DeleteFile
 from .bounds import Bounds
+from .ground import Print
 from .plans import Plan, refused_by_name, temp_name
-from .steps import Print, Step, Take
+from .steps import Step, Take
 from .text import counted, size_text
 from .trees import walk
 

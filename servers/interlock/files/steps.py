@@ -11,104 +11,20 @@ Durability order of one write, and its fsyncs: (1) the saved content, (2) the sl
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from interlock.guard.errors import Code, Failed, Refused
-from interlock.path_names import shown
-from interlock.paths import Place, Roots
+from interlock.paths import Place
 
 from . import copying
+from .ground import Ground, Print, bring, conflict, entry_at, lenient, put, remove_if_empty
 from .renames import exchange, rename_new, sync_folder
 
-HASHED: Final = 64 * 1024**2  # bytes up to which an entry is compared by its content; above, by size and time
 BEFORE, AFTER, EITHER, OTHER = "before", "after", "either", "other"
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True)
-class Print:
-    """What an entry was: enough to know it again, and to know that it is unchanged."""
-
-    kind: int
-    dev: int
-    ino: int
-    size: int
-    mtime: int
-    sha: str = ""  # of a regular file's content, where it was small enough
-
-    @classmethod
-    def of(cls, folder: int, name: str) -> Print | None:
-        """The entry as it is now; None where there is none. Raises OSError."""
-        try:
-            found = os.lstat(name, dir_fd=folder)
-        except FileNotFoundError:
-            return None
-        sha = ""
-        if stat.S_ISREG(found.st_mode) and found.st_size <= HASHED:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-            try:
-                opened = os.fstat(fd)
-                if not stat.S_ISREG(opened.st_mode) or opened.st_ino != found.st_ino:
-                    raise OSError(errno.EAGAIN, "it changed while it was looked at")
-                found, sha = opened, copying.file_digest(fd)
-            finally:
-                os.close(fd)
-        return cls.from_stat(found, sha)
-
-    @classmethod
-    def from_stat(cls, found: os.stat_result, sha: str = "") -> Print:
-        kind = stat.S_IFMT(found.st_mode)
-        size = found.st_size if stat.S_ISREG(found.st_mode) else 0
-        return cls(kind, found.st_dev, found.st_ino, size, found.st_mtime_ns, sha)
-
-    def is_entry(self, other: Print | None) -> bool:
-        """The very same entry, whatever was done to its content."""
-        return other is not None and (self.kind, self.dev, self.ino) == (other.kind, other.dev, other.ino)
-
-    def has_content_of(self, other: Print | None) -> bool:
-        """The same content, in whichever entry."""
-        if other is None or self.kind != other.kind or self.size != other.size:
-            return False
-        return self.sha == other.sha if self.sha and other.sha else self.mtime == other.mtime
-
-
-class Ground:
-    """Where steps act: the roots, and the slot of this change."""
-
-    def __init__(self, roots: Roots, slot: Path | None) -> None:
-        self.roots = roots
-        self.slot = slot
-
-    @contextmanager
-    def at(self, path: str) -> Iterator[Place]:
-        """The place of this very path. Raises Failed (conflict) where a link or a move came in between."""
-        try:
-            place = self.roots.place(path, follow=False)
-        except Refused as refusal:
-            raise Failed(refusal.message, hint=refusal.hint, code=Code.CONFLICT) from None
-        try:
-            if place.real != path or place.missing or not place.root.write:
-                raise Failed(f"{shown(path)} is no longer where it was", hint="look again", code=Code.CONFLICT)
-            yield place
-        finally:
-            place.close()
-
-    @contextmanager
-    def store(self, path: str | None = None) -> Iterator[int]:
-        """A descriptor of the slot's folder, or of another change's."""
-        folder = path or (str(self.slot) if self.slot is not None else "")
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
 
 
 class Step:
@@ -140,10 +56,6 @@ class Step:
         return {"step": self.kind, **kept}
 
 
-def _conflict(path: str, why: str = "it changed since it was looked at") -> Failed:
-    return Failed(f"{shown(path)}: {why}; nothing was changed", hint="look again, then decide anew", code=Code.CONFLICT)
-
-
 @dataclass
 class Write(Step):
     """A regular file gets new content; a new file gets its first. `saved` names the old content in the slot."""
@@ -169,18 +81,20 @@ class Write(Step):
                 os.close(fd)
             copy = Print.of(slot, self.saved)
             if copy is None or not self.before.has_content_of(copy):
-                raise _conflict(self.path)
+                raise conflict(self.path)
 
     def do(self, ground: Ground) -> None:
         with ground.at(self.path) as place:
-            self._prepare(place)
+            ours: Print | None = None
             try:
+                ours = self._prepare(place)
                 put(place, self.temp, self.before)
             except BaseException:
-                copying.remove_entry(place.parent, self.temp)
+                if ours is None or ours.is_entry(entry_at(place.parent, self.temp)):
+                    copying.remove_entry(place.parent, self.temp)  # ours, and never what somebody else wrote
                 raise
 
-    def _prepare(self, place: Place) -> None:
+    def _prepare(self, place: Place) -> Print | None:
         """The temporary file, complete and durable, with the mode and owner of what it replaces."""
         if self.source:
             fd = os.open(self.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -188,7 +102,7 @@ class Write(Step):
                 copying.copy_file(fd, place.parent, self.temp)
             finally:
                 os.close(fd)
-            return
+            return entry_at(place.parent, self.temp)
         assert self._content is not None
         target = os.open(self.temp, _NEW, 0o666, dir_fd=place.parent)
         try:
@@ -204,9 +118,10 @@ class Write(Step):
             os.fsync(target)
         finally:
             os.close(target)
+        return entry_at(place.parent, self.temp)
 
     def mend(self, ground: Ground) -> None:
-        with _lenient(ground, self.path) as place:
+        with lenient(ground, self.path) as place:
             if place is None:
                 return
             temp = Print.of(place.parent, self.temp)
@@ -219,7 +134,7 @@ class Write(Step):
             copying.remove_entry(place.parent, self.temp)
 
     def state(self, ground: Ground) -> str:
-        with _lenient(ground, self.path) as place:
+        with lenient(ground, self.path) as place:
             now = None if place is None else Print.of(place.parent, place.name)
         if self.is_after(now):
             return AFTER
@@ -236,7 +151,7 @@ class Write(Step):
         with ground.at(self.path) as place:
             now = Print.of(place.parent, place.name)
             if not self.is_after(now):
-                raise _conflict(self.path)
+                raise conflict(self.path)
             if self.before is None:
                 os.unlink(place.name, dir_fd=place.parent)
             else:
@@ -270,7 +185,7 @@ class Take(Step):
             copying.copy_entry(place.parent, place.name, slot, self.item)
             self.tree = copying.digest(slot, self.item)
             if copying.digest(place.parent, place.name) != self.tree:
-                raise _conflict(self.path, "it changed while it was copied")
+                raise conflict(self.path, "it changed while it was copied")
 
     def do(self, ground: Ground) -> None:
         with ground.at(self.path) as place, ground.store() as slot:
@@ -279,17 +194,19 @@ class Take(Step):
             try:
                 why = self._why_not(where, name)
                 if why:
-                    raise _conflict(self.path, why)
+                    raise conflict(self.path, why)
+                if self.copied:  # a second name says that it was compared and may be removed
+                    rename_new(where, name, where, self._verified)
+                    name = self._verified
+                else:
+                    os.fsync(slot)
+                sync_folder(place.parent)
             except BaseException:
                 rename_new(where, name, place.parent, place.name)
                 raise
-            if self.copied:  # a second name says that it was compared and may be removed
-                rename_new(place.parent, self.hidden, place.parent, self._verified)
-                sync_folder(place.parent)
-                copying.remove_entry(place.parent, self._verified)
-            else:
-                sync_folder(place.parent)
-                os.fsync(slot)
+            if self.copied:
+                with contextlib.suppress(OSError):  # it is gone from its place, and its copy is verified
+                    copying.remove_entry(where, name)
 
     @property
     def _verified(self) -> str:
@@ -306,7 +223,7 @@ class Take(Step):
     def mend(self, ground: Ground) -> None:
         if not self.copied:
             return
-        with _lenient(ground, self.path) as place:
+        with lenient(ground, self.path) as place:
             if place is None:
                 return
             copying.remove_entry(place.parent, self._verified)
@@ -314,8 +231,8 @@ class Take(Step):
                 rename_new(place.parent, self.hidden, place.parent, place.name)
 
     def state(self, ground: Ground) -> str:
-        with _lenient(ground, self.path) as place:
-            now = None if place is None else _entry(place.parent, place.name)
+        with lenient(ground, self.path) as place:
+            now = None if place is None else entry_at(place.parent, place.name)
         if not self.copied and self._stored(ground):
             return AFTER
         if now is None:
@@ -324,7 +241,7 @@ class Take(Step):
 
     def _stored(self, ground: Ground) -> bool:
         with ground.store() as slot:
-            return _entry(slot, self.item) is not None
+            return entry_at(slot, self.item) is not None
 
     def back(self, ground: Ground) -> None:
         with ground.at(self.path) as place, ground.store() as slot:
@@ -350,13 +267,13 @@ class Give(Step):
 
     def mend(self, ground: Ground) -> None:
         if self.copied:
-            with _lenient(ground, self.path) as place:
+            with lenient(ground, self.path) as place:
                 if place is not None:
                     copying.remove_entry(place.parent, self.temp)
 
     def state(self, ground: Ground) -> str:
-        with _lenient(ground, self.path) as place:
-            now = None if place is None else _entry(place.parent, place.name)
+        with lenient(ground, self.path) as place:
+            now = None if place is None else entry_at(place.parent, place.name)
             if now is None:
                 return BEFORE
             if not self.copied:
@@ -398,43 +315,52 @@ class Shift(Step):
             finally:
                 os.close(fd)
             if not self.onto.has_content_of(Print.of(slot, self.saved)):
-                raise _conflict(self.to)
+                raise conflict(self.to)
 
     def do(self, ground: Ground) -> None:
         with ground.at(self.path) as source, ground.at(self.to) as target:
             if self.onto is None:
                 rename_new(source.parent, source.name, target.parent, target.name)
-                if not self.before.is_entry(_entry(target.parent, target.name)):
-                    rename_new(target.parent, target.name, source.parent, source.name)
-                    raise _conflict(self.path)
             else:
                 exchange(source.parent, source.name, target.parent, target.name)
-                moved, replaced = _entry(target.parent, target.name), Print.of(source.parent, source.name)
-                right = self.onto.is_entry(replaced) and self.onto.has_content_of(replaced)
-                if not (right and self.before.is_entry(moved)):
-                    exchange(source.parent, source.name, target.parent, target.name)
-                    raise _conflict(self.to)
+            try:
+                self._verify(source, target)
                 sync_folder(target.parent)
-                os.unlink(source.name, dir_fd=source.parent)
-            sync_folder(target.parent)
-            sync_folder(source.parent)
+                if self.onto is not None:
+                    os.unlink(source.name, dir_fd=source.parent)
+            except BaseException:
+                if self.onto is None:
+                    rename_new(target.parent, target.name, source.parent, source.name)
+                else:
+                    exchange(source.parent, source.name, target.parent, target.name)
+                raise
+            with contextlib.suppress(OSError):  # the move is made
+                sync_folder(source.parent)
+
+    def _verify(self, source: Place, target: Place) -> None:
+        if not self.before.is_entry(entry_at(target.parent, target.name)):
+            raise conflict(self.path)
+        if self.onto is not None:
+            replaced = Print.of(source.parent, source.name)
+            if not (self.onto.is_entry(replaced) and self.onto.has_content_of(replaced)):
+                raise conflict(self.to)
 
     def mend(self, ground: Ground) -> None:
-        with _lenient(ground, self.path) as source, _lenient(ground, self.to) as target:
+        with lenient(ground, self.path) as source, lenient(ground, self.to) as target:
             if target is not None and self.temp:
                 copying.remove_entry(target.parent, self.temp)
             if self.onto is None or source is None or target is None:
                 return
             left = Print.of(source.parent, source.name)
-            moved = self.before.is_entry(_entry(target.parent, target.name))
+            moved = self.before.is_entry(entry_at(target.parent, target.name))
             if left is not None and moved and self.onto.is_entry(left) and self.onto.has_content_of(left):
                 os.unlink(source.name, dir_fd=source.parent)
                 sync_folder(source.parent)
 
     def state(self, ground: Ground) -> str:
-        with _lenient(ground, self.path) as source, _lenient(ground, self.to) as target:
-            here = None if source is None else _entry(source.parent, source.name)
-            there = None if target is None else _entry(target.parent, target.name)
+        with lenient(ground, self.path) as source, lenient(ground, self.to) as target:
+            here = None if source is None else entry_at(source.parent, source.name)
+            there = None if target is None else entry_at(target.parent, target.name)
         if self.before.is_entry(there) and here is None:
             return AFTER
         if self.before.is_entry(here) and (there is None or (self.onto is not None and self.onto.is_entry(there))):
@@ -443,8 +369,8 @@ class Shift(Step):
 
     def back(self, ground: Ground) -> None:
         with ground.at(self.path) as source, ground.at(self.to) as target:
-            if not self.before.is_entry(_entry(target.parent, target.name)):
-                raise _conflict(self.to)
+            if not self.before.is_entry(entry_at(target.parent, target.name)):
+                raise conflict(self.to)
             rename_new(target.parent, target.name, source.parent, source.name)
             if self.onto is not None:
                 with ground.store() as slot:
@@ -472,13 +398,13 @@ class Fetch(Step):
             bring(source.parent, source.name, target, self.temp, copied=True, tree=self.tree)
 
     def mend(self, ground: Ground) -> None:
-        with _lenient(ground, self.to) as target:
+        with lenient(ground, self.to) as target:
             if target is not None:
                 copying.remove_entry(target.parent, self.temp)
 
     def state(self, ground: Ground) -> str:
-        with _lenient(ground, self.to) as target:
-            if target is None or _entry(target.parent, target.name) is None:
+        with lenient(ground, self.to) as target:
+            if target is None or entry_at(target.parent, target.name) is None:
                 return BEFORE
             return AFTER if copying.digest(target.parent, target.name) == self.tree else OTHER
 
@@ -503,15 +429,15 @@ class Make(Step):
             sync_folder(place.parent)
 
     def state(self, ground: Ground) -> str:
-        with _lenient(ground, self.path) as place:
-            now = None if place is None else _entry(place.parent, place.name)
+        with lenient(ground, self.path) as place:
+            now = None if place is None else entry_at(place.parent, place.name)
         if now is None:
             return BEFORE
         return AFTER if stat.S_ISDIR(now.kind) else OTHER
 
     def back(self, ground: Ground) -> None:
         with ground.at(self.path) as place:
-            _remove_if_empty(place)
+            remove_if_empty(place)
 
 
 @dataclass
@@ -524,7 +450,7 @@ class Unmake(Step):
 
     def do(self, ground: Ground) -> None:
         with ground.at(self.path) as place:
-            _remove_if_empty(place)
+            remove_if_empty(place)
 
     def state(self, ground: Ground) -> str:
         return EITHER
@@ -544,77 +470,3 @@ def from_json(data: Mapping[str, Any]) -> Step:
         if isinstance(values.get(name), dict):
             values[name] = Print(**values[name])
     return _KINDS[data["step"]](**values)
-
-
-def put(place: Place, temp: str, before: Print | None) -> None:
-    """Give a finished temporary file its name, in place of exactly what was looked at. Raises Failed (conflict)."""
-    if before is None:
-        try:
-            rename_new(place.parent, temp, place.parent, place.name)
-        except FileExistsError:
-            raise _conflict(place.real, "it was made by somebody else meanwhile") from None
-        sync_folder(place.parent)
-        return
-    ours = _entry(place.parent, temp)
-    try:
-        exchange(place.parent, temp, place.parent, place.name)
-    except FileNotFoundError:
-        raise _conflict(place.real, "it was removed meanwhile") from None
-    old = Print.of(place.parent, temp)
-    if old is None or not before.is_entry(old) or not before.has_content_of(old):
-        for _ in range(10):  # what we swapped out goes back; if it was replaced again meanwhile, the newest stays
-            exchange(place.parent, temp, place.parent, place.name)
-            if ours is not None and ours.is_entry(_entry(place.parent, temp)):
-                break
-        raise _conflict(place.real)
-    sync_folder(place.parent)
-    os.unlink(temp, dir_fd=place.parent)
-
-
-def bring(store: int, item: str, place: Place, temp: str, *, copied: bool, tree: str = "") -> None:
-    """An entry of a store comes to a place where nothing is. Raises Failed (conflict), OSError."""
-    try:
-        if not copied:
-            rename_new(store, item, place.parent, place.name)
-            os.fsync(store)
-        else:
-            try:
-                copying.copy_entry(store, item, place.parent, temp)
-                if copying.digest(place.parent, temp) != (tree or copying.digest(store, item)):
-                    raise Failed(f"the copy of {shown(place.real)} is not what was kept; nothing was changed")
-                rename_new(place.parent, temp, place.parent, place.name)
-            except BaseException:
-                copying.remove_entry(place.parent, temp)
-                raise
-    except FileExistsError:
-        raise _conflict(place.real, "there is something of this name again") from None
-    sync_folder(place.parent)
-
-
-def _entry(folder: int, name: str) -> Print | None:
-    try:
-        return Print.from_stat(os.lstat(name, dir_fd=folder))
-    except FileNotFoundError:
-        return None
-
-
-def _remove_if_empty(place: Place) -> None:
-    try:
-        os.rmdir(place.name, dir_fd=place.parent)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
-            raise
-
-
-@contextmanager
-def _lenient(ground: Ground, path: str) -> Iterator[Place | None]:
-    """The place, or None where its folder is not there (any more)."""
-    try:
-        place = ground.roots.place(path, follow=False)
-    except Refused:
-        yield None
-        return
-    try:
-        yield None if place.missing or place.real != path else place
-    finally:
-        place.close()

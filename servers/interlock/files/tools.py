@@ -16,10 +16,10 @@ from interlock.sandbox.children import Program
 from . import arguments, listing, moving, reading, removing, searching, undo, writing
 from .actions import Section
 from .bounds import BoundsOf
+from .ground import Ground
 from .plans import Plan, perform
 from .redacted import FilesDetector, Reader
 from .renames import can_rename
-from .steps import Ground
 
 if TYPE_CHECKING:
     from interlock.guard.changes import Change

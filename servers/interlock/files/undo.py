@@ -15,6 +15,7 @@ from interlock.paths import Place
 
 from . import copying
 from .bounds import Bounds
+from .ground import Ground, Print
 from .plans import Plan, changed_keys, small_content, temp_name
 from .removing import take
 from .renames import can_rename
@@ -24,9 +25,7 @@ from .steps import (
     EITHER,
     Fetch,
     Give,
-    Ground,
     Make,
-    Print,
     Shift,
     Step,
     Take,

@@ -15,9 +15,10 @@ from . import edits
 from .arguments import EditFile, WriteFile
 from .bounds import Bounds
 from .copying import file_digest
+from .ground import HASHED, Print
 from .plans import Plan, changed_keys, parents, refuse_foreign_owner, refused_by_name, temp_name
 from .redacted import HEAD, WHOLE, Document, too_large
-from .steps import HASHED, Print, Write
+from .steps import Write
 from .text import UTF8, binary_kind, count_lines, counted, size_text
 
 if TYPE_CHECKING:
