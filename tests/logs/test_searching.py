@@ -242,14 +242,18 @@ RIPGREP = """
     import test_searching as these
     searching.LARGE = 1
     source = these.source_of(Path(sys.argv[1]))
-    for pattern in ("error", "login failed for user [a-m]+", "password", "[.]snap, 9", "^2026.*WARN", "nowhere at all", "ms$"):  # noqa: E501
+    patterns = ("error", "login failed for user [a-m]+", "password", "[.]snap, 9", "^2026.*WARN", "nowhere at all", "ms$")
+
+    def look(text, broker, **options):
+        query = Query(pattern=Pattern(text, regex=True), **options)
+        found = search(source, query, these.DETECTOR, Budget(), broker)
+        hits = [(h.offset, these._unnumbered(h.text), h.above, h.below) for h in found.hits]
+        return hits, found.count, found.more
+
+    for text in patterns:
         for options in ({"limit": 7, "context": 1}, {"count_only": True}):
-            with_it = search(source, Query(pattern=Pattern(pattern, regex=True), **options), these.DETECTOR, Budget(), broker)  # noqa: E501
-            without = search(source, Query(pattern=Pattern(pattern, regex=True), **options), these.DETECTOR, Budget())
-            a = [(h.offset, these._unnumbered(h.text), h.above, h.below) for h in with_it.hits]
-            b = [(h.offset, these._unnumbered(h.text), h.above, h.below) for h in without.hits]
-            assert a == b, (pattern, a, b)
-            assert (with_it.count, with_it.more) == (without.count, without.more), (pattern, options, with_it.count, without.count)  # noqa: E501
+            with_it, without = look(text, broker, **options), look(text, None, **options)
+            assert with_it == without, (text, options, with_it, without)
     broker.close()
     print("the same")
 """

@@ -83,7 +83,7 @@ def read_page(read: Read, budget: Budget, room: int, keep_end: bool) -> tuple[st
         beyond = rows[len(kept)]
         following = (beyond.part.id, beyond.offset)
     parts = [f"{len(kept)} lines" + (f" of {len(rows)} (the rest does not fit)" if cut else "")]
-    files = list(dict.fromkeys(row.part.name for row in shown))
+    files = list(dict.fromkeys(row.part.shown for row in shown))
     if files:
         parts.append(", ".join(files[:4]) + (f" and {len(files) - 4} more" if len(files) > 4 else ""))
     if read.dropped:

@@ -23,6 +23,7 @@ from .unwrap import Unwrapper, unwrapper
 MAX_FILES: Final = 2_000  # of one source; the newest are kept
 MAX_WALKED: Final = 50_000
 _ROTATED: Final = re.compile(r"^(?P<stem>.*?)(?P<rank>(?:[.-]\d{1,5})?)(?:\.(?:gz|xz|zst|bz2))?$")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._+@:/-]{1,80}")
 _DATED: Final = re.compile(r"[-._]?(\d{4}-?\d{2}-?\d{2}(?:[-T_]?\d{2,6})?)")
 
 
@@ -42,6 +43,11 @@ class Part:
     problem: str = ""  # why it cannot be read
     series: str = ""
     order: tuple[str, int] = field(default=("", 0))
+
+    @property
+    def shown(self) -> str:
+        """Its name where it may stand outside of the fence: plain, short, and nothing like a sentence."""
+        return self.name if _PLAIN.fullmatch(self.name) else "(a file with an odd name)"
 
     @property
     def seekable(self) -> bool:
@@ -238,7 +244,7 @@ class FileSource:
         opened = self._roots.open(path)
         try:
             if self._problem(opened.real, opened.stat):
-                raise Refused(Code.OUT_OF_BOUNDS, f"{part.name} was replaced by something that may not be read")
+                raise Refused(Code.OUT_OF_BOUNDS, f"{part.shown} was replaced by something that may not be read")
             fd = opened.read_fd()
         finally:
             opened.close()
@@ -250,7 +256,7 @@ class FileSource:
 def readable(part: Part) -> Part:
     """The part, or Failed with the reason why it cannot be read."""
     if part.problem:
-        raise Failed(f"{part.name} cannot be read: {part.problem}")
+        raise Failed(f"{part.shown} cannot be read: {part.problem}")
     return part
 
 

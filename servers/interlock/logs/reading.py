@@ -210,7 +210,7 @@ class Reader:
 
     def _last_of(self, part: Part, count: int, span: Span, limit: int | None) -> list[Row]:
         if part.problem:
-            self.budget.note(f"{part.name}: {part.problem}")
+            self.budget.note(f"{part.shown}: {part.problem}")
             return []
         rows: deque[Row] = deque()
         if part.seekable:

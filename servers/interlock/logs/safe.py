@@ -30,7 +30,7 @@ _KINDS: Final = {
 
 CONTEXT: Final = 1_024  # bytes above a line in which a name may stand whose value is on the line
 LONG_CONTEXT: Final = 16_384  # the same where keys in PEM form may be near
-_SPANNING: Final = (b"-----BEGIN", b"PRIVATE KEY")
+_SPANNING: Final = b"-----BEGIN"
 
 
 def context_above(data: bytes, at: int) -> bytes:
@@ -48,7 +48,7 @@ def context_above(data: bytes, at: int) -> bytes:
 
 def spans_lines(data: bytes) -> bool:
     """May a secret here reach over many lines? Then whole blocks are redacted, not lines with their context."""
-    return any(mark in data for mark in _SPANNING)
+    return _SPANNING in data
 
 
 class Spans(Protocol):

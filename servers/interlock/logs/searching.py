@@ -129,7 +129,7 @@ class _Searcher:
             limit = start[1] if start is not None else None
             start = None
             if part.problem:
-                self._budget.note(f"{part.name}: {part.problem}")
+                self._budget.note(f"{part.shown}: {part.problem}")
                 continue
             for piece in self._backwards(part, limit):
                 if not self._block(piece.part, piece.block, reverse=True):

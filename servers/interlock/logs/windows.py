@@ -53,7 +53,7 @@ def available(source: Source, budget: Budget) -> list[Part]:
     if not parts:
         raise Failed("this source has no file or stream at the moment", hint="list_sources shows what there is")
     if all(part.problem for part in parts):
-        raise Failed(f"nothing of this source can be read: {parts[-1].name} {parts[-1].problem}")
+        raise Failed(f"nothing of this source can be read: {parts[-1].shown} {parts[-1].problem}")
     return parts
 
 
@@ -80,18 +80,18 @@ def pieces(
                 continue
             begun, offset = True, start[1]
         if part.problem:
-            budget.note(f"{part.name}: {part.problem}")
+            budget.note(f"{part.shown}: {part.problem}")
             continue
         if part.packing and span.since is not None and part.changed < span.since - 86_400:
             continue
         try:
             yield from _of_part(part, span, budget, offset, size)
         except Refused as refusal:
-            budget.note(f"{part.name}: {refusal.message}")
+            budget.note(f"{part.shown}: {refusal.message}")
         except Failed as problem:
-            budget.note(f"{part.name}: {problem.message}")
+            budget.note(f"{part.shown}: {problem.message}")
         except OSError as error:
-            budget.note(f"{part.name}: cannot be read ({os.strerror(error.errno or 0)})")
+            budget.note(f"{part.shown}: cannot be read ({os.strerror(error.errno or 0)})")
 
 
 def snapped(parts: Sequence[Part], position: tuple[str, int] | None) -> tuple[str, int] | None:
@@ -136,7 +136,7 @@ def _of_part(part: Part, span: Span, budget: Budget, offset: int, size: int) -> 
         return
     found = window_of(part, span, reader)
     if found.note:
-        budget.note(f"{part.name}: {found.note}")
+        budget.note(f"{part.shown}: {found.note}")
     for begin, end, sure in (
         (found.start, found.sure_start, False),
         (found.sure_start, found.sure_end, True),
