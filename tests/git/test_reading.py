@@ -267,3 +267,60 @@ def test_paths_of_the_machine_stay_inside(workshop: Workshop):
     for arguments in ({"path": "../outside"}, {"path": "/etc/passwd"}, {"path": ".git/config"}, {"ref": "HEAD:../x"}):
         assert workshop.call("git_show", **arguments).code in ("out_of_bounds", "protected", "invalid")
     assert Path("/etc/passwd").exists()
+
+
+def test_a_remembered_scan_agrees_with_git_after_every_kind_of_edit(world: Workshop):
+    """Differential: whatever is done between two calls, status says what git says."""
+    for n in range(2200):
+        place = world.repo / f"d{n % 22}/{n}.txt"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(f"{n}\n")
+    (world.repo / "link").symlink_to("a.txt")
+    world.commit("large")
+    world.open()
+
+    def renamed_over() -> None:
+        world.write("d6/.tmp", "by an editor\n").rename(world.repo / "d6/6.txt")
+
+    def link_for_file() -> None:
+        (world.repo / "d9/9.txt").unlink()
+        (world.repo / "d9/9.txt").symlink_to("31.txt")
+
+    edits = [
+        lambda: world.write("d1/1.txt", "edited\n"),
+        lambda: world.write("d1/1.txt", "1\n"),  # and back
+        renamed_over,
+        link_for_file,
+        lambda: (world.repo / "d3/3.txt").unlink(),
+        lambda: world.write("d3/3.txt", "3\n"),
+        lambda: (world.repo / "d4/4.txt").chmod(0o755),
+        lambda: world.write("d5/x.ignored", "ignored\n"),
+        lambda: world.write("d5/new.txt", "untracked\n"),
+        lambda: world.write("d5/new.txt", "untracked, edited\n"),
+        lambda: (world.repo / "d5/new.txt").unlink(),
+        lambda: world.write("fresh/one.txt", "in a new folder\n"),
+        lambda: world.write("fresh/two.txt", "beside it\n"),
+        lambda: (world.repo / "fresh/one.txt").unlink(),
+        lambda: (world.repo / "fresh/two.txt").unlink(),
+        lambda: git(world.repo, "rm", "-q", "--cached", "d7/7.txt"),
+        lambda: world.write("d7/7.txt", "now untracked, edited\n"),
+        lambda: git(world.repo, "add", "d1/1.txt", "d7/7.txt"),
+        lambda: world.write("d7/7.txt", "staged and edited\n"),
+        lambda: (world.repo / "link").unlink(),
+        lambda: git(world.repo, "commit", "-qam", "all of it"),
+    ]
+    world.ok("git_status")
+    for number, edit in enumerate(edits):
+        edit()
+        shown = unfenced(world.ok("git_status").text).splitlines()[1:]
+        real = git(world.repo, "-c", "core.quotePath=false", "status", "--porcelain")
+        expected = [line for line in ("\n" + real).split("\n") if line]
+        assert [line.replace(" T ", "T ") for line in sorted(shown)] == [
+            line.replace(" T ", "T ") for line in sorted(_padded(expected))
+        ], number
+    world.close()
+
+
+def _padded(lines: list[str]) -> list[str]:
+    """`git()` strips its output: the first line may have lost its leading space."""
+    return [line if line[2:3] == " " else f" {line}" for line in lines]

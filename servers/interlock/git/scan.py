@@ -5,15 +5,18 @@ Not for what the differences are (`patches`).
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from .patches import is_ignored
+from .patches import is_ignored, new_mode, stored_form
 from .repositories import Facts
 from .watching import Watch
+from .worktree import WorkTree
 
 if TYPE_CHECKING:
     import pygit2
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 _STAGED: Final = {1: "A", 2: "M", 4: "D", 8: "R", 16: "T"}
 _LIVE: Final = {128: "?", 256: "M", 512: "D", 1024: "T", 2048: "R", 4096: "!"}
 _CONFLICTED: Final = 32768
+WHOLE: Final = 32 << 20  # bytes of a touched file that is read to compare it
 LARGE: Final = 200_000  # bytes of an index (about 2,000 files) from which a scan is worth remembering
 
 
@@ -63,8 +67,12 @@ class Scanner:
         """The last scan if nothing it rests on was touched since, else a new one. For reading only."""
         marks = _marks(repo, facts)
         kept = self._kept.get(facts.name)
-        if kept is not None and kept[0] == marks and kept[2].untouched():
-            return kept[1]
+        if kept is not None and kept[0] == marks:
+            touched = kept[2].touched()
+            again = None if touched is None else self._again(repo, facts, kept[1], touched)
+            if again is not None:
+                self._kept[facts.name] = (marks, again, kept[2])
+                return again
         if kept is not None:
             kept[2].close()
         if _index_size(facts) < LARGE:
@@ -79,6 +87,37 @@ class Scanner:
             watch.close()
         return found
 
+    def _again(self, repo: pygit2.Repository, facts: Facts, last: Scan, touched: set[str]) -> Scan | None:
+        """The last scan, with these files looked at once more. None where only a whole scan will do."""
+        if not touched:
+            return last
+        if last.unwatched:
+            return None
+        entries = {entry.path: entry for entry in last.entries}
+        if len(entries) != len(last.entries):
+            return None
+        repo.index.read(False)
+        for path in touched:
+            known = entries.get(path)
+            if path.rpartition("/")[2] in (".gitignore", ".gitattributes") or (known is not None and "U" in known.code):
+                return None
+            if path in repo.index:
+                letter = live_letter(repo, facts, path)
+                if letter is None or (known is not None and known.code == "??"):
+                    return None
+                code = (known.code[0] if known is not None else " ") + letter
+                entries.pop(path, None)
+                if code != "  ":
+                    entries[path] = Entry(code, path)
+            elif WorkTree(facts.root).lstat(path) is None:
+                if known is not None and known.code == "??":
+                    del entries[path]
+                elif any(f"{folder}/" in entries for folder in _above(path)):
+                    return None  # was it the last one of an untracked folder?
+            elif known is None and not is_ignored(repo, path) and not any(f"{f}/" in entries for f in _above(path)):
+                return None
+        return _counted([entries[path] for path in sorted(entries)], last.unwatched)
+
     def close(self) -> None:
         for _, _, watch in self._kept.values():
             watch.close()
@@ -86,26 +125,19 @@ class Scanner:
 
     def collect(self, status: dict[str, int], facts: Facts) -> Scan:
         entries = []
-        counts = [0, 0, 0, 0]
         for path in sorted(status):
             flags = int(status[path])
             if flags & _CONFLICTED:
-                counts[3] += 1
                 entries.append(Entry("UU", path))
                 continue
             ahead = next((letter for bit, letter in _STAGED.items() if flags & bit), " ")
             live = next((letter for bit, letter in _LIVE.items() if flags & bit), " ")
-            if ahead == live == " ":
-                continue
-            if live == "?" and ahead == " ":
-                counts[2] += 1
+            if live == "?":  # beside it the path may be gone from the index: two lines, as git has it
+                entries += [Entry(f"{ahead} ", path)] if ahead != " " else []
                 entries.append(Entry("??", path))
-                continue
-            counts[0] += ahead != " "
-            counts[1] += live != " "
-            entries.append(Entry(ahead + live, path))
-        staged, changed, untracked, conflicted = counts
-        return Scan(tuple(entries), staged, changed, untracked, conflicted, self.unwatched(facts))
+            elif ahead + live != "  ":
+                entries.append(Entry(ahead + live, path))
+        return _counted(entries, self.unwatched(facts))
 
     def unwatched(self, facts: Facts) -> int:
         """How many index entries are marked assume-unchanged or skip-worktree; remembered while the index stays."""
@@ -122,6 +154,43 @@ class Scanner:
         with self._lock:
             self._unwatched[facts.name] = (stamp, count)
         return count
+
+
+def _counted(entries: list[Entry], unwatched: int) -> Scan:
+    conflicted = sum(entry.code == "UU" for entry in entries)
+    untracked = sum(entry.code == "??" for entry in entries)
+    staged = sum(entry.code[0] not in " ?U" for entry in entries)
+    changed = sum(entry.code[1] not in " ?U" for entry in entries)
+    return Scan(tuple(entries), staged, changed, untracked, conflicted, unwatched)
+
+
+def live_letter(repo: pygit2.Repository, facts: Facts, path: str) -> str | None:
+    """How a tracked file differs from the index: `M`, `D`, `T` or a space. None where that is not plain to see."""
+    entry = repo.index[path]
+    info = WorkTree(facts.root).lstat(path)
+    if info is None:
+        return "D"
+    link = stat.S_ISLNK(info.st_mode)
+    if not (link or stat.S_ISREG(info.st_mode)) or int(entry.mode) == 0o160000 or info.st_size > WHOLE:
+        return None
+    if link != (int(entry.mode) == 0o120000):
+        return "T"
+    if new_mode(facts, path, int(entry.mode)) != int(entry.mode):
+        return "M"
+    data = WorkTree(facts.root).read(path, WHOLE)
+    if data is None:
+        return None
+    stored = data if link else stored_form(repo, path, data)
+    return (
+        " "
+        if hashlib.sha1(b"blob %d\0" % len(stored) + stored, usedforsecurity=False).hexdigest() == str(entry.id)
+        else "M"
+    )
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 def _marks(repo: pygit2.Repository, facts: Facts) -> tuple[object, ...]:
