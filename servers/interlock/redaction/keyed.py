@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from .names import BENIGN, HUMAN, STRONG, WEAK, classify
-from .values import is_secret, looks_random
+from .values import is_secret, looks_random, wordy
 
 if TYPE_CHECKING:
     from .page import Page
@@ -36,6 +36,7 @@ _COMMENTS: Final = (b" #", b"\t#", b" //", b" -- ", b" ;")
 _LINE_START: Final = re.compile(
     rb"[\s+>-]*(?:- )?(?:(?:export|set|setx|env|ENV|ARG|declare|readonly|local|-e|--env|var|let|const) +)*[\"']?$"
 )
+_PROSE: Final = re.compile(rb"[,;]? [a-z']{1,20}(?![\w:=.\"'-])")
 _USER: Final = re.compile(rb"[\w.+-]{0,80}:([^@\s/]{2,200})@")
 
 
@@ -110,6 +111,10 @@ def number(page: Page, end: int) -> None:
 
 _DIGITS: Final = re.compile(rb"(\d{4,64})(?=[\s,;&)\]}]|$)")
 _SHORT: Final = re.compile(rb"\S{0,7}\s")  # shorter than anything that a machine made
+_SPELLED: Final = re.compile(
+    rb"(?i)\b(api|access|secret|private|encryption|unseal|recovery|root|master|licen[sc]e|signing|account|storage|auth|shared|admin|deploy"
+    rb"|service|client|app|session|webhook|server|integration|subscription|activation|product) keys?(?: #?\d{1,2})?$"
+)
 _PREFIXED: Final = re.compile(rb"[bBurRfF@N]{1,2}[\"'](?=[^\"'\s])")
 _TAIL: Final = 24  # bytes before a value that hold its name and separator in most texts
 _QUOTES: Final = (b'"', b"'", b"`")
@@ -128,9 +133,10 @@ def _read_head(data: bytes, start: int, tail: bytes) -> tuple[int, str, int, byt
     name = flat.rpartition(b" ")[2]
     force, kind = classify(name)
     reach = len(name)
-    if force <= WEAK and (name.isdigit() or name.lower() in (b"key", b"keys")):  # "Unseal Key 1", "API key"
-        force, kind = classify(b"_".join(flat.split()[-3:]))
+    if force <= WEAK and (name.isdigit() or name.lower() in (b"key", b"keys")):
         reach = 100
+        if spelled := _SPELLED.search(name_end[-40:]):  # "Unseal Key 1", "API key"
+            force, kind = classify(spelled.group(1) + b"_key")
     separator = bare[len(name_end) :]
     if b"]" in separator and b"[secret:" in name_end[-80:]:
         force = BENIGN  # the name is a placeholder's
@@ -171,6 +177,8 @@ def take(
                 value = value[: stop.start()]
                 end = start + len(value)
                 break
+    if not quoted and separator == b":" and value.isalpha() and value.islower() and _PROSE.match(data, end):
+        return  # "passwords: what people choose"
     if kind == "dsn" and (inner := _USER.match(value)):
         page.add(start + inner.start(1), start + inner.end(1), "url-password")
     elif is_secret(value, force, quoted):
@@ -255,6 +263,8 @@ def next_line(page: Page, end: int) -> None:
     text = line.group() if line else b""
     if len(head) - len(head.lstrip(b" \t+-")) <= indent:
         return
+    if re.match(rb"[\w.-]{1,80} +[\w(]", text) and not head.strip(b" \t+"):
+        return  # words: a sentence, or code under an `if password:`
     if re.match(rb"[\w.\"'-]{1,80}\s{0,8}:?=?[:=](?:\s|$)", text) or head.strip(b" \t+\"'"):
         return
     take(page, start, force, kind, b" " + head, 0, b":", loose=True)
@@ -302,9 +312,12 @@ def argument(page: Page, end: int) -> None:
     if not flag:
         tail = quoted_end(data, start, head, head[-1])[0] if quoted else start
         value = data[start:tail]
-        if not (is_secret(value, STRONG, True) or (force == HUMAN and re.search(rb"\d|[^\w\s-]", value))):
+        if not ((is_secret(value, STRONG, True) and not wordy(value)) or (force == HUMAN and _CHOSEN.search(value))):
             return
     take(page, start, force if flag else min(force, HUMAN), kind, head, len(name_end) - len(name), b" ", loose=True)
+
+
+_CHOSEN: Final = re.compile(rb"(?i)^(?!\W|.*(?:sha|md5|aes|rsa|utf|base64|scram|25519|x509|http|\.\w{2,4}$))(?=.*(?:\d\d|[!@#$%^&*?+~]))")
 
 
 def element(page: Page, end: int) -> None:

@@ -122,7 +122,7 @@ def _judge(words: list[bytes]) -> tuple[int, str]:
     for word in words:
         if word in _HUMAN or word in _STRONG or _JOINED.match(word) or _JOINED_STRONG.match(word):
             return WEAK, _kind(word)
-    return (WEAK, "key") if b"key" in words else (BENIGN, "")
+    return BENIGN, ""
 
 
 def _kind(word: bytes) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .names import BENIGN, HUMAN, STRONG, WEAK
+from .names import BENIGN, HUMAN, STRONG, WEAK, classify
 
 __all__ = ["BENIGN", "HUMAN", "STRONG", "WEAK", "is_reference", "is_secret", "looks_random"]
 
@@ -26,7 +26,7 @@ _HEX: Final = re.compile(rb"[0-9a-fA-F]+")
 # What stands where a secret will be: templates, variables, masks, stores of secrets.
 _REFERENCE: Final = re.compile(
     rb"(?:"
-    rb"\$\{.*|\{\{.*|\{%.*|<%.*|\$\(.*|`.*|%\(?[A-Za-z_][\w.]*\)?[%s]?|%[sdvq]|\$\$?[A-Za-z_][\w.:]*|\$env:\w+|#\{.*|@@?[A-Za-z_]+@{0,2}|__\w+__|<[^<>]*>?|\[[A-Za-z _-]*\]|\{[A-Za-z_][\w.]*\}|:[a-z_]+|\?|\$\d+"
+    rb"\$\{.*|\{\{.*|\{%.*|<%.*|\$\(.*|`.*|%\(?[A-Za-z_][\w.]*\)?[%s]?|%[sdvq]|\$\$?[A-Za-z_][\w.:]*|\$env:\w+|#\{.*|@@?[A-Za-z_]+@{0,2}|__\w+__|<[^<>]*>?|\[[A-Za-z _-]*\]|\{[A-Za-z_][\w.]*\}|:[a-z_]+|[\w.:/ -]{0,12}(?:\{[^{}]{1,60}\}[\w.:/ -]{0,12})+|\?|\$\d+"
     rb"|[*\xe2\x80\xa2xX.#_?-]{3,}|[xX]{3,}(?:[-_][xX]{3,})*+|[*x]{2,}\w{0,4}|\w{0,4}\*{3,}\w{0,4}|\W+"
     rb"|(?:vault|vaultsecret|op|ssm|secretsmanager|awssm|gcpsm|azkv|keyvault|kms|sops|env|file|ref\+\w+|secretref|secret|conjur|bws|doppler|cmd|exec|akv|gsm|keyring|pass):[^\s]*"
     rb"|arn:aws[\w-]*:.*|projects/[^/]+/secrets/.*|@Microsoft\.KeyVault.*|ENC\[.*|AQICA.*|\{cipher\}.*|vault:v\d:.*|!\w+ .*|\(\(.*\)\)?|data\.\w+\..*|var\.\w+.*|local\.\w+.*|module\.\w+.*"
@@ -51,9 +51,10 @@ _PLACEHOLDER_TEXT: Final = re.compile(
 )
 # Code that names a value instead of holding it. Only for values without quotes.
 _CODE: Final = re.compile(
-    rb"(?:[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)+(?:[(\[].*)?|[A-Za-z_$][\w$.]*(?:\(|\[['\"$A-Za-z_\d*]|<[A-Z]).*|(?:new|await|return|not|function|func|lambda|typeof|const|self|this|std|String)\b.*|&\w+[,;)]?|\*\w+|[({\[].*|=>.*|[a-z][A-Za-z_]*[?!]{1,2}|[|&]{1,2}.*)",
+    rb"(?:[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)+(?:[(\[].*)?|[A-Za-z_$][\w$.]*(?:\(|\[['\"$A-Za-z_\d*:\[-]|<[A-Z]).*|(?:new|await|return|not|function|func|lambda|typeof|const|self|this|std|String)\b.*|&\w+[,;)]?|\*\w+|[({\[].*|=>.*|[a-z][A-Za-z_]*[?!]{1,2}|[|&]{1,2}.*)",
     re.DOTALL,
 )
+_COMPOUND: Final = re.compile(rb"[A-Za-z]+(?:[_.-][A-Za-z]+|[A-Z][a-z]+)+")
 _NUMBERED: Final = re.compile(rb"[A-Za-z]+\.[A-Za-z]+\d{2,5}")  # two words and a number: a password, not an attribute
 _PATH: Final = re.compile(rb"(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[\w.@+~ -]+[/\\])*[\w.@+~ -]*|(?:[a-z][\w.-]*/)+[a-z][\w.-]*\.[a-z]{2,4}|[\w.-]+\.(?:pem|key|crt|cer|pub|json|ya?ml|txt|env|jks|p12|pfx|toml|ini|conf|cfg|py|js|ts|go|java|html?|md|log|sh|gpg|asc)")
 _FILE: Final = re.compile(rb"[\w./+~-]*/[\w.+~-]*\.(?:csv|json|parquet|gz|tar|zip|png|jpe?g|html?|txt|log|ya?ml)")
@@ -105,11 +106,13 @@ def is_secret(value: bytes, force: int, quoted: bool) -> bool:
         return False
     if _DIGEST.fullmatch(value) or _PUBLIC.fullmatch(value):
         return False
-    if not quoted and (_CALL.fullmatch(value) or (_CODE.fullmatch(value) and not looks_random(value))):
+    if not quoted and (_CALL.fullmatch(value) or (_CODE.fullmatch(value) and (wordy(value) or not looks_random(value)))):
         if force != HUMAN or not _NUMBERED.fullmatch(value):
             return False
     if _URL.match(value):
         return False  # what is secret inside a URL has rules of its own
+    if _COMPOUND.fullmatch(value) and classify(value)[0] >= STRONG:
+        return False  # the name of a secret
     if force == HUMAN:
         return _is_human(value, quoted)
     if len(value) < 8 or b" " in value or _NUMBER.fullmatch(value):
@@ -140,11 +143,21 @@ def _is_human(value: bytes, quoted: bool) -> bool:
     return not (not quoted and len(value) < 4)
 
 
+def wordy(value: bytes) -> bool:
+    """Words joined into a name, as in code: most of it is lower-case runs, hardly a digit."""
+    runs = _LOWER.findall(value)
+    return sum(map(len, runs)) >= 0.45 * len(value) and sum(48 <= c <= 57 for c in value) <= 0.12 * len(value)
+
+
+_LOWER: Final = re.compile(rb"[a-z]{3,}")
+
+
 def mixed_case(value: bytes) -> bool:
     """Letters alone, long, upper and lower case in no order that a name has."""
     classes = value.translate(_CLASSES)
-    upper = classes.count(b"A")
-    return len(value) >= 14 and upper > 3 and classes.count(b"a") > 3 and b"AA" in classes and b"-" not in classes
+    if len(value) < 14 or not value.isalpha() or b"aaaaaa" in classes or classes.count(b"A") <= 3:
+        return False
+    return len(_RUNS.findall(classes)) >= 0.35 * len(value) and b"AA" in classes
 
 
 def lower_words(value: bytes) -> list[bytes]:
