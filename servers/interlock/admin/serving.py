@@ -42,8 +42,12 @@ def _script(name: str) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    import resource
+
     from interlock.sandbox.broker import start_broker
 
+    # A server holds keys and what it reads: a crash must not write them to a disk. The broker inherits this.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     broker = start_broker()
     from interlock.serve import Options, run
 

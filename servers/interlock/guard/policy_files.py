@@ -15,6 +15,7 @@ from typing import Final
 
 from interlock.documents import DocumentError, Node, parse_yaml_positions
 
+from .errors import Failed
 from .policy_problems import PolicyError, Problem, at, at_key, nearest
 
 PROFILES: Final = ("readonly", "development", "staging", "production", "incident")
@@ -184,6 +185,8 @@ def _bytes(path: Path) -> tuple[bytes, tuple[int, ...]]:
         fd = _openers.get(path, _open)(path)
     except FileNotFoundError:
         raise _whole(str(path), "there is no policy here", "`interlock init` writes one") from None
+    except Failed as error:  # from the process that opens it for a confined server
+        raise _whole(str(path), error.message, "put it back, then restart the server") from None
     except OSError as error:
         raise _whole(str(path), f"it cannot be read ({error.strerror})") from None
     try:
