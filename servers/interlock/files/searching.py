@@ -80,6 +80,7 @@ class _Found:
     files: int = 0
     redactions: int = 0
     full: bool = False
+    late: bool = False  # a file was not searched to its end in time
 
     def add(self, line: str, hit: bool) -> bool:
         """False when the answer is full."""
@@ -143,6 +144,7 @@ def run_search(files: Files, permit: Permit) -> Result:
     what = counted(found.hits, "file")
     if plan.pattern is not None:
         what = f"{counted(found.hits, 'matching line')} in {counted(found.files, 'file')}"
+    late = late or found.late
     header = f"{shown(plan.opened.real)}: {what}"
     if found.full:
         header += "; there are more: narrow the path, the glob or the pattern, or raise limit"
@@ -157,8 +159,11 @@ def _names(files: Files, plan: SearchPlan, args: SearchFiles, call: Call) -> tup
 
     And whether there may be more: it took too long, or there were too many.
     """
+    broker: Any = files.world.broker
+    if broker is None:
+        raise Broken("search needs the broker, and this process has none", hint="restart the server")
     if not stat.S_ISDIR(plan.opened.stat.st_mode):
-        return [""], False
+        return _candidate(broker, plan), False
     argv = [*_STATIC, *(("--no-ignore",) if args.ignored else _NO_GLOBAL)]
     if args.glob:
         argv.append(f"--glob={args.glob}")
@@ -167,9 +172,6 @@ def _names(files: Files, plan: SearchPlan, args: SearchFiles, call: Call) -> tup
     else:
         argv += ["--files-with-matches", "--text", "--no-mmap", "-e", plan.pattern.ripgrep]
     argv += ["--", "."]
-    broker: Any = files.world.broker
-    if broker is None:
-        raise Broken("search needs the broker, and this process has none", hint="restart the server")
     folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=plan.opened.fd)
     names: list[str] = []
     try:
@@ -191,6 +193,18 @@ def _names(files: Files, plan: SearchPlan, args: SearchFiles, call: Call) -> tup
     finally:
         os.close(folder)
     return sorted(names), late
+
+
+def _candidate(broker: Any, plan: SearchPlan) -> list[str]:
+    """The path itself, where it is a file in which ripgrep finds the pattern (or does not come to an end)."""
+    assert plan.pattern is not None
+    fd = plan.opened.read_fd()
+    try:
+        argv = ["--no-config", "--no-messages", "--text", "--quiet", "-e", plan.pattern.ripgrep, "--", "-"]
+        done = broker.run(RIPGREP, argv, stdin=fd, timeout=_FINDING)
+    finally:
+        os.close(fd)
+    return [] if done.code == 1 else [""]
 
 
 def _path(plan: SearchPlan, name: str) -> str:
@@ -231,6 +245,7 @@ def _search_file(files: Files, plan: SearchPlan, args: SearchFiles, name: str, f
             if found.lines and found.lines[-1] is not title:
                 title = ""
             if time.monotonic() > until:
+                found.late = True
                 break
     except (Refused, OSError):
         return True
