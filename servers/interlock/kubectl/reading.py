@@ -110,7 +110,9 @@ def _explain(kubectl: Kubectl, args: Get, plan: ReadPlan) -> Result:
 def _table(kubectl: Kubectl, call: Call, args: Get, plan: ReadPlan) -> Result:
     first = plan.targets[0]
     argv = ["get", *_where(args, first), *(["--output=wide"] if args.output == "wide" else [])]
-    if args.sort_by and args.sort_by.startswith((".", "{")):
+    if args.sort_by.startswith((".", "{")):
+        if len(plan.targets) > 1:
+            raise Refused(Code.INVALID, "sorting by a path goes with one kind", hint="sort by a column, such as AGE")
         argv.append(f"--sort-by={{{names.path(args.sort_by)}}}")
     argv += ["--", ",".join(target.resource.argument for target in plan.targets)]
     argv += [first.name] if first.name else []
