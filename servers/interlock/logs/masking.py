@@ -13,6 +13,7 @@ _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MASKS: Final = re.compile(
     rf"""(?P<secret>\[secret:[^\]\s]{{1,80}}\])
+  | (?P<str>(?<==)"[^"]{{0,200}}"|(?<=[=:][ ])(?:true|false|null)\b|(?<==)(?:true|false|null|None|nil)\b)
   | (?P<time>
       (?<![\w]){_DAY},?[ ]{_MONTH}[ ]+\d{{1,2}},?[ ]\d{{1,2}}:\d{{2}}:\d{{2}}(?:\.\d+)?
         (?:[ ][A-Z]{{3,4}})?(?:[ ]\d{{4}})?
@@ -59,7 +60,7 @@ _LEAD: Final = re.compile(r"(?:[A-Za-z]{2,}[_.-])+(?=[\w~-]*\d)")
 _TYPE: Final = {
     "time": "<time>", "uuid": "<uuid>", "url": "<url>", "mail": "<mail>", "ip6": "<ip>", "host": "<host>", "ip": "<ip>",
     "endpoint": "<host>", "path": "<path>", "hex": "<hex>", "brace": "<uuid>", "num": "<num>", "run": "<hex>",
-    "secret": "<secret>",
+    "secret": "<secret>", "str": "<str>",
 }  # fmt: skip
 SLOT: Final = re.compile(r"<(?:\*|num|ip|host|path|hex|id|time|uuid|url|mail|secret|str)>")
 _OPTIONAL: Final = re.compile(r" ?\((?:<\*>)?\)")

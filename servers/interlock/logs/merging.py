@@ -14,6 +14,7 @@ from typing import Final
 _TOKEN: Final = re.compile(r"<\*>|[^\s=,:;()\[\]{}\"'|<>]+|\s+|.", re.DOTALL)
 _WORD: Final = re.compile(r"[A-Za-z]")
 _IDENTIFIER: Final = re.compile(r"[_.$/@\\*]|[a-z][A-Z]|\d|^[A-Z0-9_-]{4,}$|-.*-")
+_NAME: Final = re.compile(r"\w[._$/\\]\w")
 _DEED: Final = re.compile(r"^[a-z]+(?:ed|ing)$")  # `started`, `closing`: what happened, not to whom
 # Words behind which a value stands.
 _SLOT_WORDS: Final = frozenset(
@@ -63,6 +64,7 @@ _SLOT_WORDS: Final = frozenset(
 _NAMES: Final = frozenset({"user", "username", "account", "login", "ruser"})
 MANY: Final = 9  # distinct words that make a place variable whatever they look like
 SOME: Final = 3  # distinct identifiers that do, or words behind a slot word
+LOOSE: Final = 4  # templates that must share all but their values, where several places vary at once
 MAX_TOKENS: Final = 120
 MAX_ROUNDS: Final = 6
 
@@ -77,8 +79,8 @@ def merge(keys: Iterable[str]) -> dict[str, str]:
             final[key] = key
         else:
             current[tokens].append(key)
-    for _ in range(MAX_ROUNDS):
-        renamed = _round(current)
+    for number in range(MAX_ROUNDS):
+        renamed = _round(current) or (_loose(current) if number < MAX_ROUNDS - 1 else {})
         if not renamed:
             break
         for old, new in renamed.items():
@@ -109,6 +111,38 @@ def _round(current: Mapping[tuple[str, ...], list[str]]) -> dict[tuple[str, ...]
             if tokens != merged:
                 renamed[tokens] = merged
     return renamed
+
+
+def _loose(current: Mapping[tuple[str, ...], list[str]]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Templates that differ in several places at once, all of them identifiers or values behind `=`."""
+    groups: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    for tokens in current:
+        frame = tuple("" if _value(tokens, at) else token for at, token in enumerate(tokens))
+        plain = sum(1 for token in frame if len(token) > 1 and token.isalpha())
+        if "" in frame and plain >= 2:
+            groups[frame].append(tokens)
+    renamed: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for frame, variants in groups.items():
+        varies = [token == "" and len({tokens[at] for tokens in variants}) > 1 for at, token in enumerate(frame)]
+        places = [at for at, vary in enumerate(varies) if vary]
+        known = any(all(tokens[at] == "<*>" for at in places) for tokens in variants)  # one shows them to be slots
+        if len(variants) < (2 if known else LOOSE):
+            continue
+        for tokens in variants:
+            merged = tuple("<*>" if vary else token for token, vary in zip(tokens, varies, strict=True))
+            if merged != tokens:
+                renamed[tokens] = merged
+    return renamed
+
+
+def _value(tokens: tuple[str, ...], at: int) -> bool:
+    """Does a token look like a value by itself: a slot, a dotted or underscored name, what stands behind `=`?"""
+    token = tokens[at]
+    if token == "<*>":
+        return True
+    if not token[:1].isalnum():
+        return False
+    return (at > 0 and tokens[at - 1] == "=") or _NAME.search(token) is not None
 
 
 def _variable(frame: tuple[str, ...], at: int, words: list[str]) -> bool:

@@ -362,30 +362,33 @@ def compare_page(
 
 
 def _finding_row(finding: Finding, window: Survey, baseline: Survey) -> str:
-    level = finding.level or "-"
+    """`KIND level what changed #id service: template`, and an example with its cursor."""
+    survey = baseline if finding.kind == "gone" else window
     service = f" {finding.service[:40]}:" if finding.service else ""
-    text = short(finding.template.text, _ROW)
+    row = f"{finding.kind.upper()} {finding.level or '-'} {_change(finding)} #{finding.template.id}{service}"
+    row = f"{row} {short(finding.template.text, _ROW)}"
+    if not finding.example:
+        return row
+    part = survey.blocks[finding.block].part if finding.block < len(survey.blocks) else None
+    where = f"@{cursor_text((part.id, finding.offset))} " if part is not None else ""
+    return f"{row}\n  eg {where}{short(finding.example, 200)}"
+
+
+def _change(finding: Finding) -> str:
+    """The numbers that say so."""
+    first, last = (shown_time(t, day=False) if t is not None else "?" for t in (finding.first, finding.last))
     sigma = f"{abs(finding.deviations):.0f} sigma"
-    id = f"#{finding.template.id}"
+    if finding.kind == "new":
+        return f"{finding.window:,} lines {first}..{last}"
+    if finding.kind == "gone":
+        return f"0 lines, {finding.expected:,.0f} expected, {sigma}, last seen {last}"
     if finding.kind == "shifted":
         now, then = finding.medians
         factor = f"x{now / then:.2g}" if then else "from 0"
         p95 = f"p95 {_number(finding.spread[1])} -> {_number(finding.spread[0])}"
-        moved = f"{finding.slot}: p50 {_number(then)} -> {_number(now)} ({factor}), {p95}, {sigma}"
-        return f"SHIFTED {level} {id} {moved};{service} {text}"
-    if finding.kind == "new":
-        first = shown_time(finding.first, day=False) if finding.first is not None else "?"
-        last = shown_time(finding.last, day=False) if finding.last is not None else "?"
-        row = f"NEW {level} {finding.window:,} lines {first}..{last} {id}{service} {text}"
-        part = window.blocks[finding.block].part if finding.block < len(window.blocks) else None
-        where = f"@{cursor_text((part.id, finding.offset))} " if part is not None else ""
-        return f"{row}\n  eg {where}{short(finding.example, 200)}"
-    if finding.kind == "gone":
-        last = shown_time(finding.last, day=False) if finding.last is not None else "?"
-        return f"GONE {level} 0 lines, {finding.expected:,.0f} expected, {sigma}, last seen {last} {id}{service} {text}"
+        return f"{finding.slot}: p50 {_number(then)} -> {_number(now)} ({factor}), {p95}, {sigma}"
     ratio = finding.window / finding.expected if finding.expected else 0.0
-    counts = f"{finding.window:,} lines, {finding.expected:,.0f} expected (x{ratio:.2g})"
-    return f"{finding.kind.upper()} {level} {counts}, {sigma} {id}{service} {text}"
+    return f"{finding.window:,} lines, {finding.expected:,.0f} expected (x{ratio:.2g}), {sigma}"
 
 
 def _number(value: float) -> str:
