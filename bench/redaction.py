@@ -6,6 +6,7 @@
 
 Runs are interleaved and judged by CPU time, the best of several: the machine's other load moves both alike.
 """
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -49,7 +50,9 @@ def word(rng: random.Random, length: int) -> str:
 
 
 def log_line(number: int, rng: random.Random) -> str:
-    stamp = f"2026-11-{number % 28 + 1:02d}T{number % 24:02d}:{number % 60:02d}:{number * 7 % 60:02d}.{number % 1000:03d}Z"
+    stamp = (
+        f"2026-11-{number % 28 + 1:02d}T{number % 24:02d}:{number % 60:02d}:{number * 7 % 60:02d}.{number % 1000:03d}Z"
+    )
     kind = number % 20
     if kind == 0:  # one line in ten comes near a secret
         return f"{stamp} WARN auth: token expired for session, refreshing (attempt {number % 5}) trace_id={rng.getrandbits(128):032x}"
@@ -71,9 +74,13 @@ def logs_with_secrets(lines: int) -> str:
         lambda: f" gh{'p'}_{word(rng, 36)}",
         lambda: f" postgres://app:{word(rng, 16)}@db.internal:5432/orders",
     ]
-    return "\n".join(
-        log_line(number, rng) + (secrets[number // 200 % 4]() if number % 200 == 0 else "") for number in range(lines)
-    ) + "\n"
+    return (
+        "\n".join(
+            log_line(number, rng) + (secrets[number // 200 % 4]() if number % 200 == 0 else "")
+            for number in range(lines)
+        )
+        + "\n"
+    )
 
 
 def configuration(blocks: int) -> str:
@@ -106,7 +113,7 @@ spec:
 {{"server": {{"port": 8080, "auth_timeout": 30, "token_ttl": 3600, "api_key": "{word(rng, 32)}", "secret_name": "web-{number}", "endpoint": "https://h{number}.example.com/v1"}},
  "db": {{"host": "db-{number}.internal", "user": "app", "password": "{word(rng, 14)}", "pool_size": {number % 50}, "public_key": "none"}}}}
 ---
-""")  # noqa: E501
+""")
     return "".join(parts)
 
 
@@ -134,7 +141,9 @@ def compare(name: str, text: str, ours: Callable[[str], object], runs: int) -> N
         theirs = min(theirs, best(naive, text, 1))
         mine = min(mine, best(ours, text, 1))
     size = len(text.encode()) / 1e6
-    print(f"{name:<28} {size:5.1f} MB   naive {size / theirs:7.1f} MB/s   ours {size / mine:7.1f} MB/s   x{theirs / mine:.2f}")
+    print(
+        f"{name:<28} {size:5.1f} MB   naive {size / theirs:7.1f} MB/s   ours {size / mine:7.1f} MB/s   x{theirs / mine:.2f}"
+    )
 
 
 def hostile(ours: Callable[[str], object], size: int) -> None:
@@ -173,11 +182,20 @@ def first_use() -> None:
             "print((middle - start) * 1000, (time.process_time() - middle) * 1000)"
         )
         runs = [
-            tuple(map(float, subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()))
+            tuple(
+                map(
+                    float,
+                    subprocess.run(
+                        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+                    ).stdout.split(),
+                )
+            )
             for _ in range(5)
         ]
         importing, ready = min(runs, key=sum)
-        print(f"first use in a new process, pattern database cached: import {importing:.0f} ms, ready after {ready:.0f} ms more")
+        print(
+            f"first use in a new process, pattern database cached: import {importing:.0f} ms, ready after {ready:.0f} ms more"
+        )
 
 
 def main() -> int:

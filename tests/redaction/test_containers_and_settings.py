@@ -1,4 +1,5 @@
 """Known secret files, JSON-like values, and what a policy may say."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def test_every_value_of_an_env_file_goes_whatever_it_looks_like() -> None:
 
 
 def test_secret_names_in_helm_values_go_whatever_they_look_like() -> None:
-    shown = DETECTOR.redact("auth:\n  password: changeme\n  existingSecret: web\nreplicas: 2\n", "chart/values.yaml").text
+    shown = DETECTOR.redact(
+        "auth:\n  password: changeme\n  existingSecret: web\nreplicas: 2\n", "chart/values.yaml"
+    ).text
     assert "changeme" not in shown and "replicas: 2" in shown
 
 
@@ -42,7 +45,14 @@ def test_keys_only() -> None:
 
 
 def test_objects_are_judged_whole() -> None:
-    value = {"password": "abc123!", "n": 1, "env": [{"name": "API_TOKEN", "value": TOKEN}], "note": f"token={TOKEN}", "kind": "x", "list": ["a"]}
+    value = {
+        "password": "abc123!",
+        "n": 1,
+        "env": [{"name": "API_TOKEN", "value": TOKEN}],
+        "note": f"token={TOKEN}",
+        "kind": "x",
+        "list": ["a"],
+    }
     shown, count = DETECTOR.redact_value(value)
     assert count == 3 and TOKEN not in str(shown) and "abc123!" not in str(shown)
     assert shown["n"] == 1 and shown["list"] == ["a"] and list(shown) == list(value)
@@ -54,7 +64,11 @@ def test_objects_are_judged_whole() -> None:
 def test_extra_patterns_allowed_values_and_switched_off_kinds() -> None:
     password = human()
     settings = RedactionSettings.model_validate(
-        {"extra": {"staff-id": {"pattern": r"staff-(\d{6})", "group": 1}}, "allowed": [hashlib.sha256(password.encode()).hexdigest()], "off": ["url-password"]}
+        {
+            "extra": {"staff-id": {"pattern": r"staff-(\d{6})", "group": 1}},
+            "allowed": [hashlib.sha256(password.encode()).hexdigest()],
+            "off": ["url-password"],
+        }
     )
     one = open_detector(KEY, settings)
     assert one.redact("staff-123456 x").text == "staff-[secret:staff-id:1] x"
@@ -63,7 +77,14 @@ def test_extra_patterns_allowed_values_and_switched_off_kinds() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"extra": {"a": {"pattern": r"(a)\1"}}}, {"extra": {"A b": {"pattern": "abc"}}}, {"extra": {"a": {"pattern": "x*y*"}}}, {"allowed": ["secret"]}, {"unknown": 1}]
+    "bad",
+    [
+        {"extra": {"a": {"pattern": r"(a)\1"}}},
+        {"extra": {"A b": {"pattern": "abc"}}},
+        {"extra": {"a": {"pattern": "x*y*"}}},
+        {"allowed": ["secret"]},
+        {"unknown": 1},
+    ],
 )
 def test_bad_settings_are_errors(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

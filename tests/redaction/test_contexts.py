@@ -1,4 +1,5 @@
 """Secrets by their surroundings, and what must come through untouched. Values are made at run time."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -82,7 +83,12 @@ def test_a_public_key_and_a_certificate_stay() -> None:
 
 
 def secret_manifest() -> dict[str, object]:
-    return {"apiVersion": "v1", "data": {"a": "eA==", "b.txt": BASE64}, "kind": "Secret", "metadata": {"name": "n", "uid": "u"}}
+    return {
+        "apiVersion": "v1",
+        "data": {"a": "eA==", "b.txt": BASE64},
+        "kind": "Secret",
+        "metadata": {"name": "n", "uid": "u"},
+    }
 
 
 def test_a_kubernetes_secret_shows_its_keys_alone() -> None:
@@ -96,7 +102,9 @@ def test_a_kubernetes_secret_shows_its_keys_alone() -> None:
         assert "plain" not in text or "plain: text" in shown
 
 
-@pytest.mark.parametrize("encode", [lambda t: base64.b64encode(t.encode()).decode(), lambda t: urllib.parse.quote(t, safe="")])
+@pytest.mark.parametrize(
+    "encode", [lambda t: base64.b64encode(t.encode()).decode(), lambda t: urllib.parse.quote(t, safe="")]
+)
 def test_one_encoding_deep_is_not_hidden(encode) -> None:  # type: ignore[no-untyped-def]
     inner = json.dumps({"password": PASSWORD, "token": TOKEN})
     text = f"payload={encode(inner)} done"

@@ -1,4 +1,5 @@
 """Placeholders: no oracle, no collision, no change when redacted again."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -30,7 +30,10 @@ def test_stdin_to_stdout(tmp_path: Path) -> None:
 
 def test_json_lines(tmp_path: Path) -> None:
     lines = [{"id": 1, "text": f"token={TOKEN}"}, {"id": "b", "text": "nothing"}]
-    shown = [json.loads(line) for line in run("".join(json.dumps(one) + "\n" for one in lines), "--jsonl", home=tmp_path).splitlines()]
+    shown = [
+        json.loads(line)
+        for line in run("".join(json.dumps(one) + "\n" for one in lines), "--jsonl", home=tmp_path).splitlines()
+    ]
     assert [one["id"] for one in shown] == [1, "b"] and TOKEN not in shown[0]["text"] and shown[1]["text"] == "nothing"
     run("no json\n", "--jsonl", home=tmp_path, code=1)
 

@@ -1,4 +1,5 @@
 """put_back: originals come back byte for byte, only in place."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -108,7 +109,15 @@ def test_a_placeholder_that_is_the_files_own_text_stays_text() -> None:
 def test_for_any_edit_outside_the_secrets_write_of_read_changes_exactly_the_edit(seed: int) -> None:
     rng = random.Random(seed)
     lines = [
-        rng.choice([f"timeout{n} = {rng.randint(1, 99)}", f"password{n} = {human(seed + n)}", "", f"# note {n}", f"api_token_{n} = {machine_made(30, seed + n)}"])
+        rng.choice(
+            [
+                f"timeout{n} = {rng.randint(1, 99)}",
+                f"password{n} = {human(seed + n)}",
+                "",
+                f"# note {n}",
+                f"api_token_{n} = {machine_made(30, seed + n)}",
+            ]
+        )
         for n in range(rng.randint(1, 25))
     ]
     current = "\n".join(lines) + rng.choice(["", "\n"])

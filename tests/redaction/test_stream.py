@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redaction.fixtures import KEY, detector, human, machine_made, pem
 
-from interlock.redaction import detector as detector_module
-from interlock.redaction import engine, open_detector, stream
+from interlock.redaction import Detector, engine, open_detector, stream
+from interlock.redaction import rules as rules_module
 
 DETECTOR = detector()
 
@@ -62,7 +62,9 @@ def test_a_window_from_a_safe_point_shows_what_the_whole_shows() -> None:
     spans = DETECTOR.spans(text)
     for at in range(stream.LOOKBACK, len(text) - stream.LOOKBACK, 50_000):
         start = at - stream.LOOKBACK
-        window = [(one.start + start, one.end + start) for one in DETECTOR.spans(text[start:]) if one.start + start >= at]
+        window = [
+            (one.start + start, one.end + start) for one in DETECTOR.spans(text[start:]) if one.start + start >= at
+        ]
         assert window == [(one.start, one.end) for one in spans if one.start >= at]
 
 
@@ -82,13 +84,14 @@ def test_both_engines_find_the_same(seed: int) -> None:
     assert PORTABLE.redact(text).text == DETECTOR.redact(text).text
 
 
-def _portable() -> detector_module.Detector:
+def _portable() -> Detector:
     with pytest.MonkeyPatch.context() as patch:
+
         def portable(patterns, _digest, _cache):  # type: ignore[no-untyped-def]
             found = patterns()
             return engine.PortableEngine(found), found
 
-        patch.setattr(detector_module, "open_engine", portable)
+        patch.setattr(rules_module, "open_engine", portable)
         one = open_detector(KEY)
         one.redact("x")
     return one

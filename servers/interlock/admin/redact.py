@@ -22,15 +22,20 @@ def add_parser(subparsers: Any) -> None:
         description="Copy stdin to stdout with a placeholder in every secret's place.",
     )
     parser.add_argument("--jsonl", action="store_true", help='read {"id", "text"} lines and write the same')
-    parser.add_argument("--report", action="store_true", help="list kinds and places on stdout instead of the text; never values")
-    parser.add_argument("--target", default="", help="the path the text stems from: salts placeholders, names known secret files")
+    parser.add_argument(
+        "--report", action="store_true", help="list kinds and places on stdout instead of the text; never values"
+    )
+    parser.add_argument(
+        "--target", default="", help="the path the text stems from: salts placeholders, names known secret files"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0; 1 when a JSON line cannot be read."""
     detector = _open()
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    source: Any = sys.stdin.buffer
+    sink: Any = sys.stdout.buffer
     if arguments.jsonl:
         return _lines(detector, source, sink, arguments)
     stream = detector.stream(arguments.target)
@@ -82,7 +87,10 @@ def _lines(detector: Detector, source: Any, sink: Any, arguments: argparse.Names
             print(f'interlock: line {number} is no {{"id", "text"}} object', file=sys.stderr)
             return 1
         if arguments.report:
-            answer = {"id": item.get("id"), "spans": [[s.start, s.end, s.kind] for s in detector.spans(text, arguments.target)]}
+            answer = {
+                "id": item.get("id"),
+                "spans": [[s.start, s.end, s.kind] for s in detector.spans(text, arguments.target)],
+            }
         else:
             answer = {**item, "text": detector.redact(text, arguments.target).text}
         sink.write(json.dumps(answer, ensure_ascii=True).encode() + b"\n")

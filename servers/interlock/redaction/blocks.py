@@ -1,4 +1,5 @@
 """Blocks that hold nothing but secrets: Kubernetes Secrets, in YAML, JSON and JSON within strings; tables with a secret column."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -92,7 +93,7 @@ _YAML_PAIR: Final = re.compile(rb"([ \t]*)([\w.\"'-]{1,255})[ \t]*:(?:[ \t]+(.*?
 
 def _yaml_secret(page: Page, line_at: int, head: bytes) -> int:
     data = page.data
-    diff = head[:1] in b"+-" and head[:2] != b"- " or False
+    diff = (head[:1] in b"+-" and head[:2] != b"- ") or False
     skip = 1 if diff or (head[:1] == b" " and len(head) - len(head.lstrip()) % 2 and _is_diff(data, line_at)) else 0
     body = head[skip:]
     indent = len(body) - len(body.lstrip(b" -"))
@@ -176,7 +177,9 @@ def _document(data: bytes, line_at: int, skip: int, indent: int) -> list[tuple[i
         stop = data.find(b"\n", at, high)
         stop = high if stop < 0 else stop
         text = data[at + skip : stop]
-        if at > line_at and (outside(text) or (indent >= 2 and text[indent - 2 : indent] == b"- " and not text[: indent - 2].strip())):
+        if at > line_at and (
+            outside(text) or (indent >= 2 and text[indent - 2 : indent] == b"- " and not text[: indent - 2].strip())
+        ):
             break
         lines.append((at + skip, max(at + skip, stop)))
         at = stop + 1
@@ -213,7 +216,9 @@ def table(page: Page, end: int) -> None:
     if line_at < page.table:
         return
     header = data[line_at:line_end].rstrip(b"\r")
-    separator = b"," if b"," in header and b"  " not in header and b"|" not in header else b"\t" if b"\t" in header else b""
+    separator = (
+        b"," if b"," in header and b"  " not in header and b"|" not in header else b"\t" if b"\t" in header else b""
+    )
     if separator:
         names = [cell.strip(b" \"'") for cell in header.split(separator)]
         forces = [classify(name) if re.fullmatch(rb"[\w .-]{2,40}", name) else (BENIGN, "") for name in names]
@@ -236,11 +241,19 @@ def table(page: Page, end: int) -> None:
         _barred(page, header, line_end + 1)
         return
     titles = list(_CELLS.finditer(header))
-    if len(titles) < 2 or re.search(rb"\d", header) or not all(re.fullmatch(rb"[\w .()%/#-]{1,40}", cell.group()) for cell in titles):
+    if (
+        len(titles) < 2
+        or re.search(rb"\d", header)
+        or not all(re.fullmatch(rb"[\w .()%/#-]{1,40}", cell.group()) for cell in titles)
+    ):
         return
     rows = _rows(page, line_end + 1)
     columns = [
-        (one.start(), titles[n + 1].start() if n + 1 < len(titles) else 1 << 20, classify(one.group().replace(b" ", b"_")))
+        (
+            one.start(),
+            titles[n + 1].start() if n + 1 < len(titles) else 1 << 20,
+            classify(one.group().replace(b" ", b"_")),
+        )
         for n, one in enumerate(titles)
     ]
     for start, stop in rows:
@@ -259,7 +272,9 @@ def _barred(page: Page, header: bytes, at: int) -> None:
     """A table with bars between its cells, aligned or not."""
     names = [cell.strip().replace(b" ", b"_") for cell in header.split(b"|")]
     forces = [classify(name) for name in names]
-    if not any(force >= STRONG for force, _ in forces) or not all(re.fullmatch(rb"[\w.()%/#-]{0,40}", name) for name in names):
+    if not any(force >= STRONG for force, _ in forces) or not all(
+        re.fullmatch(rb"[\w.()%/#-]{0,40}", name) for name in names
+    ):
         return
     for start, stop in _rows(page, at):
         cells = page.data[start:stop].split(b"|")

@@ -1,4 +1,5 @@
 """Secrets on command lines, and what a command that prints one printed. Confirms the anchors `command` and `printed`."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ _THEN: Final = r"[\"']?,?[ \t=]{1,3}\\?[\"']?[^\s\"'\\-]"  # the flag's value in
 COMMANDS: Final = (
     rf"\b(?:mysql|mariadb)\w{{0,10}}(?:-\w{{1,8}})?{_GAP}{_FLAG}-p[^\s\"'=,\\-]",
     rf"\b(?:7z[ar]?|rar|unrar){_GAP}{_FLAG}-p[^\s\"'=,\\-]",
-    rf"\bsshpass[ \t\"',]{{1,4}}-p[\"']?,?[ \t=]{{0,3}}\\?[\"']?[^\s\"'\\-]",
+    r"\bsshpass[ \t\"',]{1,4}-p[\"']?,?[ \t=]{0,3}\\?[\"']?[^\s\"'\\-]",
     rf"\b(?:mongo(?:sh|dump|restore|export|import|stat|top)?|(?:docker|podman|nerdctl|skopeo|buildah|crane|oras|helm|az|oc)[^\n|;]{{0,80}}[ \t]login|influx|cqlsh|beeline|impala-shell|expect|arangosh|neo4j|cypher-shell|cbq|trino|gsql|tsh|argocd|rancher|vsql|ldapmodify|dbeaver|flyway|ssh-keygen|nats|jfrog|jf|cf|ibmcloud|faas-cli|http-prompt|mc|wp){_GAP}{_FLAG}-p{_THEN}",
     rf"\b(?:sqlcmd|bcp|isql|osql|mosquitto_(?:pub|sub|rr)|ipmitool|zip|unzip|ssh-keygen|openstack|nats|hydra|vncviewer|exiqgrep|mssql-cli|kcat|kinit|wbemtest|iscsiadm){_GAP}{_FLAG}-[PN]{_THEN}",
     rf"\b(?:redis-cli|valkey-cli|keydb-cli){_GAP}{_FLAG}(?:-a|--pass){_THEN}",
@@ -53,7 +54,9 @@ COMMANDS: Final = (
     r"\b(?:requirepass|masterauth|ldap_bind_pw|bindpw|rootpw|auth-user-pass)[ \t]{1,8}[\"']?[^\s\"'=:]",
     r"\buser[ \t]{1,3}\w{1,30}[ \t]{1,3}[^\n]{0,60}[ \t>]>[^\s]",
 )
-_PIPED: Final = re.compile(rb"[\"']?[ \t]*\|[ \t]*(?:sudo[ \t]+)?(?:-S|sudo[ \t]+-S|\S*chpasswd|passwd[ \t]+--stdin|smbpasswd|(?:docker|podman|helm|crane|oras|nerdctl|buildah|skopeo|gh|glab|az|oc|argocd|npm|vault|kinit|cryptsetup|gpg|openssl)\b[^\n|]{0,200})")
+_PIPED: Final = re.compile(
+    rb"[\"']?[ \t]*\|[ \t]*(?:sudo[ \t]+)?(?:-S|sudo[ \t]+-S|\S*chpasswd|passwd[ \t]+--stdin|smbpasswd|(?:docker|podman|helm|crane|oras|nerdctl|buildah|skopeo|gh|glab|az|oc|argocd|npm|vault|kinit|cryptsetup|gpg|openssl)\b[^\n|]{0,200})"
+)
 _NOT_A_VALUE: Final = re.compile(rb"(?:-|/dev/|/run/|/etc/|/proc/|\$|%|<|@|\{|\(|`|stdin|true$|false$|none$|null$)")
 _PORTS: Final = re.compile(rb"[\d.:\[\]*-]+(?:/tcp|/udp)?")
 _WHAT: Final = re.compile(rb"(?i)(\w[\w.-]*)[^\w]*$")
@@ -80,11 +83,15 @@ def command(page: Page, end: int) -> None:
     if echo:
         rest = data[start + len(value) : start + len(value) + 260].split(b"\n")[0]
         before = data[max(0, start - 200) : start].rpartition(b"\n")[2]
-        fed = re.search(rb"--password-stdin|--stdin|--with-token|-pass(?:in|out)? stdin|sudo -S|chpasswd|passwd|login", before)
+        fed = re.search(
+            rb"--password-stdin|--stdin|--with-token|-pass(?:in|out)? stdin|sudo -S|chpasswd|passwd|login", before
+        )
         if lead.rstrip(b"\"' ").endswith(b"<<<"):
             if not fed:
                 return
-        elif not (piped := _PIPED.match(rest)) or not re.search(rb"-S|passw|stdin|login|token|secret|auth|kinit|crypt|-k\b", piped.group()):
+        elif not (piped := _PIPED.match(rest)) or not re.search(
+            rb"-S|passw|stdin|login|token|secret|auth|kinit|crypt|-k\b", piped.group()
+        ):
             return
         if b"chpasswd" in rest:
             user, colon, value = value.partition(b":")
@@ -94,9 +101,11 @@ def command(page: Page, end: int) -> None:
     if prose:
         line_end = data.find(b"\n", start, start + 300)
         rest = data[start + len(value) : line_end if line_end >= 0 else start + 300].strip()
-        if b" " in rest or (rest and word != b"community") or value.isalpha() and value.lower() in _PLAIN:
+        if b" " in rest or (rest and word != b"community") or (value.isalpha() and value.lower() in _PLAIN):
             return
-    if re.search(rb"(?-i:\bAUTH)[ \t]", head[-24:]) and not re.search(rb"(?i)redis|>[ \t]*AUTH|\"AUTH\"|^\s*AUTH", head):
+    if re.search(rb"(?-i:\bAUTH)[ \t]", head[-24:]) and not re.search(
+        rb"(?i)redis|>[ \t]*AUTH|\"AUTH\"|^\s*AUTH", head
+    ):
         return
     if _PORTS.fullmatch(value) and re.search(rb"-[pP][\"']?[,= \t]*[\"']?$", head):
         return
@@ -105,7 +114,9 @@ def command(page: Page, end: int) -> None:
     page.add(start, start + len(value), "password", closed)
 
 
-_PLAIN: Final = frozenset(b"for is was has reset required expired changed must cannot not and or string strings name names login host user requisite sufficient optional include password root system".split())
+_PLAIN: Final = frozenset(
+    b"for is was has reset required expired changed must cannot not and or string strings name names login host user requisite sufficient optional include password root system".split()
+)
 
 
 def _word_before(head: bytes) -> bytes:

@@ -1,4 +1,5 @@
 """Files that are known to hold secrets: their key names may be seen, their values never, whatever they look like."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ def known_container(path: str, head: str = "") -> str | None:
 def _by_head(head: str) -> str | None:
     if re.search(r"(?m)^[\s\"{]{0,4}kind[\"']?\s{0,4}:\s{0,4}[\"']?Secret\b", head):
         return "k8s-secret"
-    if re.search(r"(?m)^[\s\"{]{0,4}kind[\"']?\s{0,4}:\s{0,4}[\"']?Config\b", head) and re.search(r"\bclusters\b", head):
+    if re.search(r"(?m)^[\s\"{]{0,4}kind[\"']?\s{0,4}:\s{0,4}[\"']?Config\b", head) and re.search(
+        r"\bclusters\b", head
+    ):
         return "kubeconfig"
     if re.search(r"\"type\"\s{0,4}:\s{0,4}\"service_account\"", head):
         return "service-account"

@@ -1,9 +1,9 @@
 """Secrets one encoding deep: base64 runs, percent-encoded text, HTML entities. Decoded, judged, mapped back."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
 import base64
-import binascii
 import bisect
 import re
 from typing import TYPE_CHECKING, Final
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 DEPTH: Final = 2
 _LONGEST: Final = 1 << 16
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
-_CONTINUED: Final = re.compile(rb"(?:\r?\n|\\n)[ \t]{0,40}[\"']?(?=[A-Za-z0-9+/]{2,100}={0,2}[\"']?[ \t,]{0,4}(?:[\r\n\\]|$))")
-_BASE64: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"+/_-" else 32 for c in range(256))
+_CONTINUED: Final = re.compile(
+    rb"(?:\r?\n|\\n)[ \t]{0,40}[\"']?(?=[A-Za-z0-9+/]{2,100}={0,2}[\"']?[ \t,]{0,4}(?:[\r\n\\]|$))"
+)
+_BASE64: Final = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"+/_-" else 32 for c in range(256))
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t\r\n"
 
 # Words whose base64, at any of the three alignments, makes a run worth decoding; tokens add their beginnings.
@@ -41,9 +43,6 @@ def encoded_marks(beginnings: list[str]) -> list[str]:
             if len(piece) >= 4:
                 marks.add(piece[:10])
     return sorted(marks)
-
-
-PERCENT: Final = r"(?:%22|%27)?(?:%20)?(?:%3A|%3D)(?:%20)?(?:%22|%27)?[^\s&%]{3}"
 
 
 def encoded(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> None:
@@ -69,7 +68,12 @@ def encoded(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> 
         pieces.append((match.start(), match.end()))
         total += match.end() - match.start()
         again = _CONTINUED.match(data, match.end(), match.end() + 80)
-        if again is None or (match.end() - match.start()) % 4 or match.end() - match.start() < 40 or match.group().endswith(b"="):
+        if (
+            again is None
+            or (match.end() - match.start()) % 4
+            or match.end() - match.start() < 40
+            or match.group().endswith(b"=")
+        ):
             break
         at = again.end()
     page.decoded = pieces[-1][1] if pieces else end
@@ -101,7 +105,9 @@ def _decoded(run: bytes) -> bytes | None:
 
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _PERCENT_RUN: Final = re.compile(rb"[A-Za-z0-9%._~+*/:,!$()@;=-]+")
-_PERCENT_BYTES: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"%._~+*/:,!$()@;=-" else 32 for c in range(256))
+_PERCENT_BYTES: Final = bytes(
+    97 if (chr(c).isalnum() and c < 128) or c in b"%._~+*/:,!$()@;=-" else 32 for c in range(256)
+)
 
 
 def percent(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> None:
@@ -137,9 +143,6 @@ def percent(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> 
         if high + 1 < len(raw) and decoded[high + 1] == one.end:
             last = raw[high + 1]
         page.add(raw[low] + one.start - decoded[low], last, one.kind)
-
-
-ENTITY: Final = r"&(?:quot|#34|#39|apos);[ \t]{0,3}(?:[:=]|=&gt;)[ \t]{0,3}&(?:quot|#34|#39|apos);[^\s&]"
 
 
 def entity(page: Page, end: int) -> None:

@@ -75,7 +75,9 @@ class Located:
                 for depth, part in enumerate(other)
                 if isinstance(part, str) and _is_destination(part)
             ]
-        return sorted({_name(other) for above, other in after.destinations if other != path and path[: len(above)] == above})
+        return sorted(
+            {_name(other) for above, other in after.destinations if other != path and path[: len(above)] == above}
+        )
 
 
 _NONE: Final = object()
@@ -103,8 +105,14 @@ def locate(text: str, places: Sequence[tuple[int, int]], kind: str) -> Located |
     except (DocumentError, RecursionError, ValueError):
         return None
     found = Located(texts=[text[start:end] for start, end in places])
-    for path, place, value in _walk(documents if len(documents) > 1 else documents[0] if documents else None, found, originals):
-        held = [number for token, number in tokens.items() if token in value] if isinstance(value, str) and mark in value else []
+    for path, place, value in _walk(
+        documents if len(documents) > 1 else documents[0] if documents else None, found, originals
+    ):
+        held = (
+            [number for token, number in tokens.items() if token in value]
+            if isinstance(value, str) and mark in value
+            else []
+        )
         held.sort(key=lambda number: value.index(next(t for t, n in tokens.items() if n == number)))
         found.values[path] = _shown(value, originals)
         found.by_place[place] = path
@@ -148,7 +156,11 @@ def _walk(value: Any, found: Located, originals: dict[str, str]) -> Iterator[tup
 def _label(items: list[Any]) -> str:
     for label in _NAMES:
         names = [item.get(label) for item in items if isinstance(item, dict)]
-        if len(names) == len(items) and all(isinstance(name, (str, int)) for name in names) and len(set(names)) == len(names):
+        if (
+            len(names) == len(items)
+            and all(isinstance(name, (str, int)) for name in names)
+            and len(set(names)) == len(names)
+        ):
             return label
     return ""
 
@@ -168,7 +180,9 @@ def _shown(value: Any, originals: dict[str, str]) -> Any:
 
 
 def _others_equal(old: list[Any], new: list[Any], index: int) -> bool:
-    return len(old) == len(new) and all(a == b for number, (a, b) in enumerate(zip(old, new, strict=True)) if number != index)
+    return len(old) == len(new) and all(
+        a == b for number, (a, b) in enumerate(zip(old, new, strict=True)) if number != index
+    )
 
 
 def _is_destination(key: str) -> bool:

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from .names import BENIGN, HUMAN, STRONG, WEAK, classify
-from .values import is_secret, looks_random, wordy
+from .values import is_secret
 
 if TYPE_CHECKING:
     from .page import Page
@@ -19,10 +19,8 @@ _BACK: Final = 160  # how far before a value its name may begin
 _LOOK: Final = 1024  # bytes of a value that are judged
 LONGEST: Final = 1 << 15  # bytes of a value that are looked at for its end at once
 
-NAME_BYTES: Final = bytes(
-    c if chr(c).isalnum() and c < 128 or c in b"_-./" else 32 for c in range(256)
-)
-_TO_NAME: Final = b"=:> \t\"'\\])`}"
+NAME_BYTES: Final = bytes(c if (chr(c).isalnum() and c < 128) or c in b"_-./" else 32 for c in range(256))
+TO_NAME: Final = b"=:> \t\"'\\])`}"
 _QUOTED: Final = {
     34: re.compile(rb'[^"\\\n]*(?:\\.[^"\\\n]*)*', re.DOTALL),
     39: re.compile(rb"[^'\\\n]*(?:\\.[^'\\\n]*)*", re.DOTALL),
@@ -85,31 +83,6 @@ def keyed(page: Page, end: int) -> None:
     take(page, start, force, kind, data[low:start], start - low - name_at, separator)
 
 
-def stated(page: Page, end: int) -> None:
-    """`ENV NAME value`, `setx NAME value`."""
-    start = end - LEAD
-    head = page.data[max(0, start - _BACK) : start]
-    name = head.rstrip().translate(NAME_BYTES).rpartition(b" ")[2]
-    force, kind = classify(name)
-    if force != BENIGN:
-        take(page, start, force, kind, head, 0, b" ", loose=True)
-
-
-def number(page: Page, end: int) -> None:
-    """A password that is a number without quotes."""
-    start = end - 4
-    match = _DIGITS.match(page.data, start)
-    head = page.data[max(0, start - _BACK) : start]
-    name_end = head.rstrip(_TO_NAME)
-    name = name_end.translate(NAME_BYTES).rpartition(b" ")[2]
-    force, kind = classify(name)
-    if match is None or force != HUMAN or not is_secret(match.group(1), force, False):
-        return
-    quoted = head.rstrip(b" \t:=")[-1:] in (b'"', b"'") or head[-3:] == b" = "
-    page.add(start, match.end(1), kind, True, quoted)
-
-
-_DIGITS: Final = re.compile(rb"(\d{4,64})(?=[\s,;&)\]}]|$)")
 _SHORT: Final = re.compile(rb"\S{0,7}\s")  # shorter than anything that a machine made
 _SPELLED: Final = re.compile(
     rb"(?i)\b(api|access|secret|private|encryption|unseal|recovery|root|master|licen[sc]e|signing|account|storage|auth|shared|admin|deploy"
@@ -128,7 +101,7 @@ def _read_head(data: bytes, start: int, tail: bytes) -> tuple[int, str, int, byt
     low = start - _BACK if start > _BACK else 0
     head = data[low:start]
     bare = head.rstrip(b"\"'\\ \t`")
-    name_end = bare.rstrip(_TO_NAME)
+    name_end = bare.rstrip(TO_NAME)
     flat = name_end.translate(NAME_BYTES)
     name = flat.rpartition(b" ")[2]
     force, kind = classify(name)
@@ -182,7 +155,22 @@ def take(
     if kind == "dsn" and (inner := _USER.match(value)):
         page.add(start + inner.start(1), start + inner.end(1), "url-password")
     elif is_secret(value, force, quoted):
-        page.add(start, end, kind, closed, not quoted and value.isdigit() and bool(re.match(rb"[\"']|\s*=\s", head[name_at:].translate(None, b"\\").lstrip(b"_-./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"))))
+        page.add(
+            start,
+            end,
+            kind,
+            closed,
+            not quoted
+            and value.isdigit()
+            and bool(
+                re.match(
+                    rb"[\"']|\s*=\s",
+                    head[name_at:]
+                    .translate(None, b"\\")
+                    .lstrip(b"_-./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"),
+                )
+            ),
+        )
 
 
 def quoted_end(data: bytes, start: int, head: bytes, quote: int) -> tuple[int, bool]:
@@ -228,16 +216,23 @@ def _whole_line(page: Page, start: int, value: bytes, end: int, separator: bytes
     line = line.rstrip()
     if separator[-1:] == b"=" and value[:1] not in b"([{":
         return value, end  # a shell's assignment, or one of several: it ends at the space
-    if len(line) <= len(value) or b" " not in line and len(line) == len(value):
+    if len(line) <= len(value) or (b" " not in line and len(line) == len(value)):
         return value, end
     rest = line[len(value) :]
-    if re.match(rb"\s+[\w.\"'-]+\s*[=:]|\s*[,;]\s*$|\s+[-|&>\\]|\s*[\"'`)\]}]+[,;]?\s*$|\s+(?:AS|as|ON|on|NOT|not|PRIMARY|DEFAULT|default|NULL|VARCHAR)\b|[<>]", rest):
+    if re.match(
+        rb"\s+[\w.\"'-]+\s*[=:]|\s*[,;]\s*$|\s+[-|&>\\]|\s*[\"'`)\]}]+[,;]?\s*$|\s+(?:AS|as|ON|on|NOT|not|PRIMARY|DEFAULT|default|NULL|VARCHAR)\b|[<>]",
+        rest,
+    ):
         return value, end
     return line, start + len(line)
 
 
 def _unbalanced(value: bytes) -> bool:
-    return value.count(b")") > value.count(b"(") or value.count(b"]") > value.count(b"[") or value.count(b"}") > value.count(b"{")
+    return (
+        value.count(b")") > value.count(b"(")
+        or value.count(b"]") > value.count(b"[")
+        or value.count(b"}") > value.count(b"{")
+    )
 
 
 def next_line(page: Page, end: int) -> None:
@@ -249,7 +244,7 @@ def next_line(page: Page, end: int) -> None:
     above = above[above.rfind(b"\n") + 1 :]
     stripped = above.rstrip(b" \t|>+-0123456789\\").rstrip(b" \t")
     block = above.rstrip()[-1:] in b"|>+-" or above.rstrip(b" \t0123456789+-")[-1:] in b"|>"
-    name_end = stripped.rstrip(_TO_NAME)
+    name_end = stripped.rstrip(TO_NAME)
     name = name_end.translate(NAME_BYTES).rpartition(b" ")[2]
     force, kind = classify(name)
     if force == BENIGN:
@@ -292,107 +287,10 @@ def _block(page: Page, line_at: int, indent: int, force: int, kind: str) -> None
         if is_secret(first, force, True):
             page.add(*lines[0], kind)
         return
-    if force >= STRONG and not first.startswith(b"-----BEGIN") and b": " not in first and b"=" not in first.rstrip(b"="):
+    if (
+        force >= STRONG
+        and not first.startswith(b"-----BEGIN")
+        and b": " not in first
+        and b"=" not in first.rstrip(b"=")
+    ):
         page.add(lines[0][0], lines[-1][1], kind)
-
-
-def argument(page: Page, end: int) -> None:
-    """`--token value`, `["--token", "value"]`, `set("token", "value")`."""
-    start = end - LEAD
-    data = page.data
-    low = max(0, start - _BACK)
-    head = data[low:start]
-    name_end = head.rstrip(b" \t\n,\"'\\")
-    name = name_end.translate(NAME_BYTES).rpartition(b" ")[2]
-    flag = name.startswith(b"-")
-    force, kind = classify(name)
-    if force == BENIGN:
-        return
-    quoted = head[-1:] in (b'"', b"'")
-    if not flag:
-        tail = quoted_end(data, start, head, head[-1])[0] if quoted else start
-        value = data[start:tail]
-        if not ((is_secret(value, STRONG, True) and not wordy(value)) or (force == HUMAN and _CHOSEN.search(value))):
-            return
-    take(page, start, force if flag else min(force, HUMAN), kind, head, len(name_end) - len(name), b" ", loose=True)
-
-
-_CHOSEN: Final = re.compile(rb"(?i)^(?!\W|.*(?:sha|md5|aes|rsa|utf|base64|scram|25519|x509|http|\.\w{2,4}$))(?=.*(?:\d\d|[!@#$%^&*?+~]))")
-
-
-def element(page: Page, end: int) -> None:
-    """`<password>value</password>`."""
-    data = page.data
-    start = end - LEAD
-    opened = data.rfind(b"<", max(0, start - _BACK), start)
-    if opened < 0:
-        return
-    name = data[opened + 1 : start].split(b">")[0].split(b" ")[0].rpartition(b":")[2]
-    force, kind = classify(name)
-    stop = data.find(b"<", start, start + 4096)
-    if force == BENIGN or stop < 0:
-        return
-    value = data[start:stop]
-    cdata = value.startswith(b"![CDATA[")
-    if is_secret(value.strip(), force, True):
-        page.add(start, stop, kind)
-    elif cdata:
-        return
-
-
-def spaced(page: Page, end: int) -> None:
-    """`PASSWORD 'x'`, `identified by 'x'`, `set password "x"`: a quoted value after a space."""
-    data = page.data
-    start = end - LEAD
-    head = data[max(0, start - _BACK) : start]
-    before = head.rstrip(b"\"'`").rstrip(b" \tN")
-    word = before.translate(NAME_BYTES).rpartition(b" ")[2]
-    if word.lower() in (b"by", b"as", b"is"):
-        stripped = before[: -len(word)].rstrip()
-        word = stripped.translate(NAME_BYTES).rpartition(b" ")[2]
-        if b"identified" in before.lower()[-60:]:
-            word = b"password"
-    force, kind = classify(word)
-    if force != HUMAN and force != STRONG:
-        return
-    finish, closed = quoted_end(data, start, head, head[-1])
-    value = data[start:finish]
-    if b" " in value or not is_secret(value, force, True):
-        return
-    compound = force == HUMAN and re.search(rb"[_.-]|[a-z][A-Z]", word)
-    if not compound and not re.search(rb"\d|[^\w\s-]", value) and not re.search(rb"(?i)identified|create|alter|with|set", before[-60:]):
-        return
-    page.add(start, finish, kind, closed)
-
-
-def said(page: Page, end: int) -> None:
-    """Prose and tables of two columns: `the access token is x`, `API_KEY x`. Only what a machine made."""
-    data = page.data
-    start = end - 16
-    low = start - 200 if start > 200 else 0
-    start = low + data[low:start].translate(CREDENTIAL_BYTES).rfind(b" ") + 1
-    if start == low and low:
-        return
-    head = data[max(0, start - _BACK) : start]
-    before = re.sub(rb"(?i)[ \t\"'`(:=]*(?:\\b(?:is|was|value|of|equals|to|=)[ \t:]*)?[\"'`(]*$", b"", head[-40:])
-    words = head.translate(NAME_BYTES).split()
-    while words and words[-1].lower() in (b"is", b"was", b"value", b"of", b"equals", b"to"):
-        words.pop()
-    if not words or not before:
-        return
-    name = words[-1]
-    if len(words) > 1 and name.lower() in (b"key", b"token", b"secret", b"password"):
-        name = words[-2] + b"_" + name
-    force, kind = classify(name)
-    match = _CREDENTIAL.match(data, start, start + 4096)
-    value = match.group().rstrip(b".,") if match else b""
-    if b"=" in value.rstrip(b"=") or b"-----" in head[-20:] or name.count(b"/") or before.endswith((b"/", b"-----")):
-        return
-    if force == BENIGN or not looks_random(value, 16) or not is_secret(value, STRONG, False):
-        return
-    if len(value) >= 20 or force >= STRONG:
-        page.add(start, start + len(value), kind)
-
-
-CREDENTIAL_BYTES: Final = bytes(97 if chr(c).isalnum() and c < 128 or c in b"+/_.~=-" else 32 for c in range(256))
-_CREDENTIAL: Final = re.compile(rb"[A-Za-z0-9+/_.~=-]+")

@@ -18,7 +18,9 @@ DESTINATIONS: Final = (
 )
 _DESTINATION: Final = re.compile(rf"(?i)(?:^|[^a-z])(?:\w*[_.-])?(?:{DESTINATIONS})[\"']?\s*(?:[:=]|\s)")
 _COMMAND: Final = re.compile(r"(?i)https?://|://|\b(?:curl|wget|ssh|scp|nc|docker|kubectl|mysql|psql)\b|[|>]\s*\S")
-_HEADER: Final = re.compile(r"^\s*(?:\[.*\]|[^#\s][^#]*[:{]|<[^/][^>]*>|(?:machine|host|match|server|location)\b.*)\s*$", re.IGNORECASE)
+_HEADER: Final = re.compile(
+    r"^\s*(?:\[.*\]|[^#\s][^#]*[:{]|<[^/][^>]*>|(?:machine|host|match|server|location)\b.*)\s*$", re.IGNORECASE
+)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,5 @@
 """What follows a name that announces a secret, where it is no plain `name = value`: one look decides which reading fits."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from .blocks import described, table
 from .decoding import entity, percent
-from .keyed import LEAD, NAME_BYTES, argument, element, next_line, said, spaced, take
+from .keyed import LEAD, NAME_BYTES, next_line, take
 from .names import BENIGN, classify
+from .spelled import argument, element, said, spaced
 from .values import is_secret, mixed_case
 
 if TYPE_CHECKING:
@@ -81,8 +83,10 @@ class Named:
             take(page, start, force, word, data[max(0, start - _BACK) : start], 0, b":", loose=True)
         elif kind == "bar":
             cell = _CELL.match(data, start)
-            if cell and is_secret(cell.group(1), force, True) and (
-                _TELLING.search(cell.group(1)) or mixed_case(cell.group(1))
+            if (
+                cell
+                and is_secret(cell.group(1), force, True)
+                and (_TELLING.search(cell.group(1)) or mixed_case(cell.group(1)))
             ):
                 page.add(start, cell.end(1), word)
             else:

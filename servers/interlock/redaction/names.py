@@ -3,6 +3,7 @@
 A name is split into words; its last meaningful word decides, the word before `key` and a benign ending may
 overrule. The answer says how hard the value has to look like a secret.
 """
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ _STRONG: Final = _set(
     "identitytoken registrytoken masterkey encryptionkey signingkey sharedkey accountkey licensekey dsn webhook authorization auth "
     "sharedaccesskey passhash passwordhash userkey sharedaccesssignature sessiontoken securitytoken bottoken keybase otp totp passcodes"
 )
-_WEAK: Final = _set("session sessionid sess cookie cookies sid salt seed pepper hash authenticator assertion ticket code license serial cert")
+_WEAK: Final = _set(
+    "session sessionid sess cookie cookies sid salt seed pepper hash authenticator assertion ticket code license serial cert"
+)
 _BEFORE_KEY: Final = _set(
     "cache caches partition sort primary foreign public pub publishable object row composite unique index idempotency idempotent "
     "routing redis lookup dedup dedupe dedupl group map message hot hash metadata meta label annotation topology bucket shard range "

@@ -12,7 +12,19 @@ from .values import is_secret
 if TYPE_CHECKING:
     from interlock.guard.model import Redacted
 
-_NAMES: Final = ("name", "key", "Name", "Key", "ParameterKey", "parameter", "id", "field", "header", "variable", "option")
+_NAMES: Final = (
+    "name",
+    "key",
+    "Name",
+    "Key",
+    "ParameterKey",
+    "parameter",
+    "id",
+    "field",
+    "header",
+    "variable",
+    "option",
+)
 _VALUES: Final = ("value", "Value", "ParameterValue", "val", "content", "default")
 _DEEPEST: Final = 200
 

@@ -10,7 +10,7 @@ class Page:
         self.data = data
         self.found: list[Found] = []
         self.depth = depth  # how often the text was decoded already
-        self.bare = (0, 0)  # the last value without quotes: where it starts and ends
+        self.bare: tuple[int, int] = (0, 0)  # the last value without quotes: where it starts and ends
         self.pem_done = 0
         self.decoded = 0  # base64 runs before this place were decoded already
         self.unquoted = 0  # and percent-encoded text

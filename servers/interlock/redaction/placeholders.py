@@ -4,6 +4,7 @@ A value that cannot be guessed gets a keyed digest of itself, salted with the ta
 target read as equal, and nobody without the key can test a guess or join two targets. A value that could
 be guessed is numbered by its place, so that not even equality shows.
 """
+# ruff: noqa: E501
 
 from __future__ import annotations
 

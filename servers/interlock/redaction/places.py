@@ -1,12 +1,13 @@
 """Secrets by their place: in URLs, HTTP headers, cookies, key blocks. Each function confirms one anchor's hit."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
 
-from .keyed import CREDENTIAL_BYTES
 from .names import BENIGN, STRONG, WEAK, classify
+from .spelled import CREDENTIAL_BYTES
 from .values import is_reference, is_secret, looks_random
 
 if TYPE_CHECKING:
@@ -15,7 +16,21 @@ if TYPE_CHECKING:
 _URL_BACK: Final = 400
 _SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*$")
 _DOCUMENTED: Final = frozenset(
-    (b"password", b"pass", b"passwd", b"pwd", b"secret", b"token", b"pw", b"user", b"x", b"xxx", b"oauth", b"oauth2", b"x-oauth-basic")
+    (
+        b"password",
+        b"pass",
+        b"passwd",
+        b"pwd",
+        b"secret",
+        b"token",
+        b"pw",
+        b"user",
+        b"x",
+        b"xxx",
+        b"oauth",
+        b"oauth2",
+        b"x-oauth-basic",
+    )
 )
 
 
@@ -34,7 +49,11 @@ def url(page: Page, end: int) -> None:
             page.add(begin, at, "url-token")
         return
     slash = password.find(b"/")
-    if slash >= 0 and re.match(rb"\d{0,5}/", password[slash - 5 if slash > 5 else 0 : slash + 1]) and password[:slash].isdigit():
+    if (
+        slash >= 0
+        and re.match(rb"\d{0,5}/", password[slash - 5 if slash > 5 else 0 : slash + 1])
+        and password[:slash].isdigit()
+    ):
         return  # host:port/path@...
     if not re.match(rb"[\w\[.:%{<$-]", data[end : end + 1] or b" "):
         return
@@ -46,7 +65,10 @@ def url(page: Page, end: int) -> None:
 
 
 _CREDENTIAL: Final = re.compile(rb"[A-Za-z0-9+/_.~=|:%-]+")
-_SCHEMES: Final = re.compile(rb"(?i)(bearer|basic|token|apikey|negotiate|ntlm|digest|splunk|genie-?key|ssws|bot|key|hmac|signature)[ \t]+$")
+_SCHEME_WORDS: Final = (b"bearer", b"basic", b"token", b"digest", b"aws4-", b"apikey", b"negotiate")
+_SCHEMES: Final = re.compile(
+    rb"(?i)(bearer|basic|token|apikey|negotiate|ntlm|digest|splunk|genie-?key|ssws|bot|key|hmac|signature)[ \t]+$"
+)
 
 
 def header(page: Page, end: int) -> None:
@@ -76,9 +98,9 @@ def header(page: Page, end: int) -> None:
         elif looks_random(value, 20) and word not in (b"key", b"bot", b"signature"):
             page.add(start, start + len(value), "authorization")
         return
-    if named and len(value) >= 8 and not value.lower().startswith((b"bearer", b"basic", b"token", b"digest", b"aws4-", b"apikey", b"negotiate")):
-        if is_secret(value, STRONG, True):
-            page.add(start, start + len(value), "authorization")
+    scheme_follows = value.lower().startswith(_SCHEME_WORDS)
+    if named and len(value) >= 8 and not scheme_follows and is_secret(value, STRONG, True):
+        page.add(start, start + len(value), "authorization")
 
 
 def _decodes(value: bytes) -> bool:
@@ -145,7 +167,18 @@ def pem(page: Page, end: int) -> None:
     if first is None:
         return
     last = stop
-    while last > first.start() and data[last - 1 : last] in (b"\n", b"\r", b" ", b"\t", b"\\", b"n", b"r", b'"', b"+", b"-"):
+    while last > first.start() and data[last - 1 : last] in (
+        b"\n",
+        b"\r",
+        b" ",
+        b"\t",
+        b"\\",
+        b"n",
+        b"r",
+        b'"',
+        b"+",
+        b"-",
+    ):
         if data[last - 1 : last] in (b"n", b"r") and data[last - 2 : last - 1] != b"\\":
             break
         last -= 1
@@ -153,7 +186,9 @@ def pem(page: Page, end: int) -> None:
     page.pem_done = max(page.pem_done, last)
 
 
-_PEM_LINE: Final = re.compile(rb"[^\n]{0,80}?[A-Za-z0-9+/=]{16,}\s*$|[ \t+-]*[A-Za-z0-9+/]{1,16}={0,2}\s*$|[ \t+-]*(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset)\b.*$|\s*$")
+_PEM_LINE: Final = re.compile(
+    rb"[^\n]{0,80}?[A-Za-z0-9+/=]{16,}\s*$|[ \t+-]*[A-Za-z0-9+/]{1,16}={0,2}\s*$|[ \t+-]*(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset)\b.*$|\s*$"
+)
 
 
 def _pem_cut(data: bytes, at: int, limit: int) -> int:

@@ -4,6 +4,7 @@ The originals come from the target's current content, redacted again; no store o
 YAML, JSON and TOML at the same key path, elsewhere on a line that the diff leaves unchanged and unmoved. When
 something beside it that says where the secret goes has changed, a person is asked. All else is refused.
 """
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -110,7 +111,9 @@ def _places(new: str, shown: str, here: Sequence[Place], target: str) -> list[Pl
         line = new.count("\n", 0, at) + 1
         if match is None:
             if new[at : at + 24] not in shown:
-                raise _refused(f"the placeholder in line {line} was altered", "write placeholders exactly as you read them")
+                raise _refused(
+                    f"the placeholder in line {line} was altered", "write placeholders exactly as you read them"
+                )
             at += 8
             continue
         if match.group() not in known:
@@ -156,13 +159,14 @@ def _at_path(
             f"the list that holds the placeholder at {after.name(number)} has changed, and its items have no names",
             "change nothing else in a list without names while an item of it holds a secret",
         )
-    asks += [f"{name} has changed: it says where the secret at {after.name(number)} goes" for name in before.moved(after, number)]
+    asks += [
+        f"{name} has changed: it says where the secret at {after.name(number)} goes"
+        for name in before.moved(after, number)
+    ]
     return held[mine.index(number)], asks
 
 
-def _on_line(
-    place: Place, lines: LineMatch, shown: str, new: str, here: Sequence[Place]
-) -> tuple[int, list[str]]:
+def _on_line(place: Place, lines: LineMatch, shown: str, new: str, here: Sequence[Place]) -> tuple[int, list[str]]:
     """The secret on the same line, which must be unchanged and unmoved."""
     there = lines.new_line(place.start)
     old = lines.same.get(there)

@@ -61,7 +61,7 @@ def shape(page: Page, end: int, number: int) -> None:
         pattern = _COMPILED[number] = re.compile(row.confirm.encode())
     low = max(0, end - row.back)
     match = None
-    for match in pattern.finditer(page.data, low, end + 4096):  # noqa: B007
+    for match in pattern.finditer(page.data, low, end + 4096):
         if match.end() >= end:
             break
     if match is None or match.end() < end - 1:

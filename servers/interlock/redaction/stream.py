@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .keyed import BARE, LONGEST
+from .keyed import BARE
 from .spans import Found
 
 if TYPE_CHECKING:
-    from .detector import Rules
     from .placeholders import Numbers
+    from .rules import Rules
 
 BLOCK: Final = 1 << 20
 LOOKBACK: Final = 1 << 16  # what is scanned again before a block, and what must have been seen after it

@@ -2,6 +2,7 @@
 
 Placeholders, references, code, types, paths and prose are none. Every test is linear in at most 512 bytes.
 """
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -56,14 +57,23 @@ _CODE: Final = re.compile(
 )
 _COMPOUND: Final = re.compile(rb"[A-Za-z]+(?:[_.-][A-Za-z]+|[A-Z][a-z]+)+")
 _NUMBERED: Final = re.compile(rb"[A-Za-z]+\.[A-Za-z]+\d{2,5}")  # two words and a number: a password, not an attribute
-_PATH: Final = re.compile(rb"(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[\w.@+~ -]+[/\\])*[\w.@+~ -]*|(?:[a-z][\w.-]*/)+[a-z][\w.-]*\.[a-z]{2,4}|[\w.-]+\.(?:pem|key|crt|cer|pub|json|ya?ml|txt|env|jks|p12|pfx|toml|ini|conf|cfg|py|js|ts|go|java|html?|md|log|sh|gpg|asc)")
+_PATH: Final = re.compile(
+    rb"(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[\w.@+~ -]+[/\\])*[\w.@+~ -]*|(?:[a-z][\w.-]*/)+[a-z][\w.-]*\.[a-z]{2,4}|[\w.-]+\.(?:pem|key|crt|cer|pub|json|ya?ml|txt|env|jks|p12|pfx|toml|ini|conf|cfg|py|js|ts|go|java|html?|md|log|sh|gpg|asc)"
+)
 _FILE: Final = re.compile(rb"[\w./+~-]*/[\w.+~-]*\.(?:csv|json|parquet|gz|tar|zip|png|jpe?g|html?|txt|log|ya?ml)")
 _URL: Final = re.compile(rb"(?i)[a-z][a-z0-9+.-]*://.*", re.DOTALL)
-_IDENTIFIER: Final = re.compile(rb"[A-Za-z_$][a-z]*+(?:[-_./: ]?[A-Z]?[a-z]++|[-_./:]?\d{1,3}+(?=[-_./:]|$))*+|[A-Z]++(?:[-_.:][A-Z]++)*+\d{0,2}|[a-z]++(?:[-_.:/][a-z0-9]{1,12}+){1,8}+")
-_NUMBER: Final = re.compile(rb"[-+]?\.?\d[\d_,]*+(?:\.\d++)?(?:\s*(?:[eE][-+]?\d+|ms|us|ns|s|m|h|d|w|y|[kKMGT]i?[bB]?|%|seconds?|minutes?|hours?|days?))?|0x[0-9a-fA-F]+|(?:\d++[dhms]){1,4}|#[0-9a-fA-F]{3,8}|\d{1,4}[-/:.]\d{1,2}(?:[-/:.T ]\d.*)?|\d++[*/ ]++\d.*")
+_IDENTIFIER: Final = re.compile(
+    rb"[A-Za-z_$][a-z]*+(?:[-_./: ]?[A-Z]?[a-z]++|[-_./:]?\d{1,3}+(?=[-_./:]|$))*+|[A-Z]++(?:[-_.:][A-Z]++)*+\d{0,2}|[a-z]++(?:[-_.:/][a-z0-9]{1,12}+){1,8}+"
+)
+_NUMBER: Final = re.compile(
+    rb"[-+]?\.?\d[\d_,]*+(?:\.\d++)?(?:\s*(?:[eE][-+]?\d+|ms|us|ns|s|m|h|d|w|y|[kKMGT]i?[bB]?|%|seconds?|minutes?|hours?|days?))?|0x[0-9a-fA-F]+|(?:\d++[dhms]){1,4}|#[0-9a-fA-F]{3,8}|\d{1,4}[-/:.]\d{1,2}(?:[-/:.T ]\d.*)?|\d++[*/ ]++\d.*"
+)
 _DIGEST: Final = re.compile(rb"(?:.*[@ ])?(?:sha(?:1|224|256|384|512)|md5|blake2[bs]?|h1)[-:=].*|SHA256:.*|MD5:.*")
 _CALL: Final = re.compile(rb"[A-Za-z_$][\w$.]{0,60}\([^()]*(?:\([^()]*\)[^()]*)*\)?[;,]?")
-_PUBLIC: Final = re.compile(rb"(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-\S+|sk-ssh-\S+) .*|-----BEGIN (?:PUBLIC KEY|CERTIFICATE|RSA PUBLIC|OPENSSH PUBLIC|X509).*|pk_(?:live|test)_.*|age1[a-z0-9]{30,}|xpub.*|MII[BC][A-Za-z0-9+/]{40,}|pub-.*|pk\.eyJ.*", re.DOTALL)
+_PUBLIC: Final = re.compile(
+    rb"(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-\S+|sk-ssh-\S+) .*|-----BEGIN (?:PUBLIC KEY|CERTIFICATE|RSA PUBLIC|OPENSSH PUBLIC|X509).*|pk_(?:live|test)_.*|age1[a-z0-9]{30,}|xpub.*|MII[BC][A-Za-z0-9+/]{40,}|pub-.*|pk\.eyJ.*",
+    re.DOTALL,
+)
 _SENTENCE: Final = re.compile(rb"[A-Za-z'(][A-Za-z',.()/-]*(?: [A-Za-z0-9'(\"][\w',.()\"/%:-]*)+[.!?]?")
 
 
@@ -106,9 +116,9 @@ def is_secret(value: bytes, force: int, quoted: bool) -> bool:
         return False
     if _DIGEST.fullmatch(value) or _PUBLIC.fullmatch(value):
         return False
-    if not quoted and (_CALL.fullmatch(value) or (_CODE.fullmatch(value) and (wordy(value) or not looks_random(value)))):
-        if force != HUMAN or not _NUMBERED.fullmatch(value):
-            return False
+    code = _CALL.fullmatch(value) or (_CODE.fullmatch(value) and (wordy(value) or not looks_random(value)))
+    if code and not quoted and (force != HUMAN or not _NUMBERED.fullmatch(value)):
+        return False
     if _URL.match(value):
         return False  # what is secret inside a URL has rules of its own
     if _COMPOUND.fullmatch(value) and classify(value)[0] >= STRONG:
@@ -119,7 +129,9 @@ def is_secret(value: bytes, force: int, quoted: bool) -> bool:
         return False
     if _UUID.fullmatch(value):
         return force == STRONG
-    if _FILE.fullmatch(value) or _PATH.fullmatch(value) and not (value.count(b"/") <= 3 and looks_random(value.replace(b"/", b""), 20)):
+    if _FILE.fullmatch(value) or (
+        _PATH.fullmatch(value) and not (value.count(b"/") <= 3 and looks_random(value.replace(b"/", b""), 20))
+    ):
         return False
     if force == STRONG:
         if _IDENTIFIER.fullmatch(value):
@@ -137,7 +149,9 @@ def _is_human(value: bytes, quoted: bool) -> bool:
         return False
     if b" " in value:
         words = lower_words(value)
-        if 3 <= len(words) <= 12 and all(word.isalpha() and 2 < len(word) < 12 and word not in _WORDS for word in words):
+        if 3 <= len(words) <= 12 and all(
+            word.isalpha() and 2 < len(word) < 12 and word not in _WORDS for word in words
+        ):
             return True  # a pass phrase
         return quoted and not _SENTENCE.fullmatch(value)
     return not (not quoted and len(value) < 4)
