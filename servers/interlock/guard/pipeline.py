@@ -274,7 +274,8 @@ class Pipeline:
     def run(self, trail: Trail, permit: Permit) -> Result:
         """Touch the world, with the permit. A change that breaks is judged by comparing the world."""
         if permit.look.dry:
-            return Result(text=self.server.preview(permit.call, permit.look), header="dry run: nothing was changed")
+            preview = self.server.preview(permit.call, permit.look)
+            return Result(text=preview, header="dry run: nothing was changed", untrusted=True)
         try:
             return self.server.run(permit)
         except Failed:
@@ -345,7 +346,7 @@ class Pipeline:
         if known:
             guard.changes.finish(trail.id, outcome)
         for action in trail.actions:
-            failed = outcome is not Outcome.DONE
+            failed = outcome is not Outcome.DONE and code is not Code.CONFLICT  # a lost race is nobody's failure
             guard.limits.breaker_result(call.principal, call.server, action.resource, failed, _limits(call, action))
         if outcome is Outcome.DONE:
             problem = Failed(
