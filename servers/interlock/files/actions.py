@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from interlock import globs
 from interlock.guard.model import Action, Attribute, Kind, Risk, UndoClass, Verb
@@ -64,7 +64,7 @@ class CleanUpMax(PolicyModel):
 class CleanUp(PolicyModel):
     """A clean-up that the agent may run by its name: what matches directly below `path` and is old goes."""
 
-    path: Place = Field(description="The folder to clean, inside a root with write access.")
+    path: Place = Field(description="The folder to clean. A bound of its own: nothing else may be done in it.")
     match: Annotated[tuple[EntryGlob, ...], Field(min_length=1)] = Field(
         description="Globs of names directly in it; a trailing / means folders only."
     )
@@ -92,14 +92,6 @@ class Section(PolicyModel):
         description="Files with several names: read where all names are found inside the root, or any.",
     )
     clean_up: dict[str, CleanUp] = Field(default={}, description="Named clean-ups that the agent may run.")
-
-    @model_validator(mode="after")
-    def _cleans_inside(self) -> Self:
-        for name, rule in self.clean_up.items():
-            root = innermost(str(rule.path), tuple(self.roots))
-            if root is None or root.access != "write":
-                raise ValueError(f"clean_up {name}: its path is in no root with `access: write`")
-        return self
 
 
 def innermost(path: str, roots: tuple[RootSettings, ...]) -> RootSettings | None:

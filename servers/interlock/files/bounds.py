@@ -23,7 +23,8 @@ _KEPT: Final = 2  # policies whose roots stay open: the current one, and the one
 class Bounds:
     """The bounds of one policy. Immutable but for the descriptors in `roots`."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, *, cleaning: bool = False) -> None:
+        """`cleaning`: the folders of the policy's clean-ups count as well, for them and for putting back."""
         section = policy.section(Section)
         if section is None:
             raise Refused(
@@ -33,7 +34,9 @@ class Bounds:
             )
         self.policy = policy
         self.section = section
-        self.roots = Roots((str(root.path), root.access == "write") for root in section.roots)
+        wanted = [(str(root.path), root.access == "write") for root in section.roots]
+        wanted += [(str(rule.path), True) for rule in section.clean_up.values()] if cleaning else []
+        self.roots = Roots(wanted)
         self.paths = tuple(root.path for root in self.roots.roots)
 
     def parse(self, text: str) -> str:
@@ -110,15 +113,16 @@ class Bounds:
 class BoundsOf:
     """The bounds of each call's policy, kept while that policy is current. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cleaning: bool = False) -> None:
         self._lock = threading.Lock()
         self._kept: list[Bounds] = []
+        self._cleaning = cleaning
 
     def __call__(self, policy: Policy) -> Bounds:
         for bounds in self._kept:
             if bounds.policy is policy:
                 return bounds
         with self._lock:
-            bounds = Bounds(policy)
+            bounds = Bounds(policy, cleaning=self._cleaning)
             self._kept = [bounds, *self._kept][:_KEPT]
             return bounds

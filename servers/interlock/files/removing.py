@@ -142,7 +142,7 @@ def _amount(found: Extent) -> str:
 def look_clean_up(files: Files, call: Call) -> Look:
     args = call.arguments
     assert isinstance(args, CleanUpArguments)
-    bounds = files.bounds(call.policy)
+    bounds = files.cleaning(call.policy)
     rule = bounds.section.clean_up.get(args.name)
     if rule is None:
         known = ", ".join(map(shown, bounds.section.clean_up)) or "none"

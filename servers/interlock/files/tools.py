@@ -109,6 +109,7 @@ class Files:
     def __init__(self, world: World) -> None:
         self.world = world
         self.bounds = BoundsOf()
+        self.cleaning = BoundsOf(cleaning=True)
         self.reader = Reader(cast(FilesDetector, world.detector), world.key)
 
     def instructions(self, policy: Policy) -> str:
@@ -172,7 +173,7 @@ class Files:
             ) from None
 
     def settle(self, change: Change, slot: Slot) -> Outcome:
-        return undo.settle(self.bounds(self.world.policy), slot)
+        return undo.settle(self.cleaning(self.world.policy), slot)
 
     def close(self) -> None:
         """Nothing to do: descriptors go with the bounds that hold them."""
@@ -216,9 +217,10 @@ def reach(policy: Policy) -> tuple[list[Path], list[Path]]:
     """Folders that the confined process must read, and must write: the policy's roots."""
     section = policy.section(Section)
     roots = section.roots if section is not None else ()
+    cleaned = [rule.path for rule in section.clean_up.values()] if section is not None else []
     return (
         [root.path for root in roots if root.access == "read"],
-        [root.path for root in roots if root.access == "write"],
+        [root.path for root in roots if root.access == "write"] + cleaned,
     )
 
 

@@ -262,7 +262,7 @@ class _Undo:
 
 def look_undo(files: Files, call: Call, change: Change, slot: Slot) -> Look:
     """What undoing a change would do now. Drift that only covers newer content asks; what stands in the way refuses."""
-    bounds = files.bounds(call.policy)
+    bounds = files.cleaning(call.policy)
     undo = _Undo(files, bounds, slot.path, [], [], [], [])
     for step in reversed(steps_of(slot.state)):
         undo.add(step)

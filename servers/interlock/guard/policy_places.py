@@ -49,7 +49,7 @@ def own_paths(files: Iterable[Path], home: Path) -> tuple[Path, ...]:
     """Real paths that are Interlock's own: policies, keys, state, code, the folder of running servers."""
     code = Path(__file__).resolve().parent.parent
     paths = [*files, config_folder(), config_folder() / "keys", home, code, policies_folder()]
-    paths.append(user_home() / ".local" / "state" / "interlock-servers")
+    paths += [user_home() / ".local" / "state" / "interlock-servers", Path("/var/lib/interlock")]  # sandbox, of root
     return tuple(dict.fromkeys(Path(os.path.realpath(path)) for path in paths))
 
 
@@ -95,6 +95,13 @@ def _bounds(sections: Mapping[str, BaseModel], trees: Mapping[str, Node]) -> Ite
     roots = _items(trees.get("files"), "roots")
     for node, root in zip(roots, getattr(files, "roots", ()), strict=False):
         yield node, str(root.path), root.access == "write", "root"
+    cleaned = (
+        trees["files"].value.get("clean_up") if "files" in trees and isinstance(trees["files"].value, dict) else None
+    )
+    for name, rule in getattr(files, "clean_up", {}).items():
+        nodes = cleaned.value if cleaned is not None and isinstance(cleaned.value, dict) else {}
+        if name in nodes:
+            yield nodes[name], str(rule.path), True, "clean-up"
     repositories = _items(trees.get("git"), "repositories")
     for node, repository in zip(repositories, getattr(git, "repositories", ()), strict=False):
         yield node, str(repository), True, "repository"
