@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LEAD: Final = 3  # bytes of the value that an anchor takes
 _BACK: Final = 160  # how far before a value its name may begin
-_LOOK: Final = 1024  # bytes of a value that are judged
+_LOOK: Final = 512  # bytes of a value that are judged
 LONGEST: Final = 1 << 15  # bytes of a value that are looked at for its end at once
 
 NAME_BYTES: Final = bytes(c if (chr(c).isalnum() and c < 128) or c in b"_-./" else 32 for c in range(256))

@@ -27,7 +27,9 @@ _DENSE: Final = 24  # bytes between one near miss and the next,
 _FLOOD: Final = 256  # and so many in a row: no text that means anything; it goes whole, unread
 _BEFORE_ANCHOR: Final = 120
 _AFTER_ANCHOR: Final = 400
-_PIECE: Final = 6  # what is left of a secret beside a placeholder counts from this length on
+_WHOLE: Final = frozenset(
+    ("private-key", "kubernetes-secret", "flood", "value")
+)  # go whole, a placeholder among them or not
 _DEEP: Final = 4096  # a hit this far inside what was found adds nothing
 
 
@@ -238,6 +240,11 @@ def _outside(found: list[Found], held: list[tuple[int, int]]) -> list[Found]:
     return kept
 
 
+def _counts(piece: bytes, kind: str) -> bool:
+    """Whether what is left of a secret beside a placeholder still is one."""
+    return len(piece) >= 6 and (kind in _WHOLE or is_random(piece.strip()))
+
+
 def _settle(data: bytes, found: list[Found], held: list[tuple[int, int]]) -> list[Found]:
     """Placeholders that the text already holds stay as they are; an overlong secret goes to the end of its run."""
     if not held and all(one.end - one.start <= LONGEST for one in found):
@@ -255,12 +262,12 @@ def _settle(data: bytes, found: list[Found], held: list[tuple[int, int]]) -> lis
         at = index
         while at < len(held) and held[at][0] < end:
             low, high = held[at]
-            if low - start >= _PIECE:
+            if _counts(data[start:low], one.kind):
                 settled.append(one._replace(start=start, end=low, quote=False))
             start = max(start, high)
             at += 1
         if at == index:
             settled.append(one._replace(end=end))
-        elif end - start >= _PIECE:
+        elif _counts(data[start:end], one.kind):
             settled.append(one._replace(start=start, end=end, quote=False))
     return settled

@@ -1,6 +1,6 @@
 """Whether a value that stands under a secret's name is a secret: the value alone, never its line or host.
 
-Placeholders, references, code, types, paths and prose are none. Every test is linear in at most 512 bytes.
+Placeholders, references, code, types, paths and prose are none. Every test is linear in at most 160 bytes.
 """
 # ruff: noqa: E501
 
@@ -13,7 +13,7 @@ from .names import BENIGN, HUMAN, STRONG, WEAK, classify
 
 __all__ = ["BENIGN", "HUMAN", "STRONG", "WEAK", "is_reference", "is_secret", "looks_random"]
 
-_LOOK: Final = 512
+_LOOK: Final = 160
 _PROSE: Final = 80  # what only stands where a secret will be is short
 _RUNS: Final = re.compile(rb"a+|A+|0+|[^aA0]+")
 _CLASSES: Final = bytes(
@@ -61,7 +61,7 @@ _PATH: Final = re.compile(
     rb"(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[\w.@+~ -]+[/\\])*[\w.@+~ -]*|(?:[a-z][\w.-]*/)+[a-z][\w.-]*\.[a-z]{2,4}|[\w.-]+\.(?:pem|key|crt|cer|pub|json|ya?ml|txt|env|jks|p12|pfx|toml|ini|conf|cfg|py|js|ts|go|java|html?|md|log|sh|gpg|asc)"
 )
 _FILE: Final = re.compile(rb"[\w./+~-]*/[\w.+~-]*\.(?:csv|json|parquet|gz|tar|zip|png|jpe?g|html?|txt|log|ya?ml)")
-_URL: Final = re.compile(rb"(?i)[a-z][a-z0-9+.-]*://.*", re.DOTALL)
+_URL: Final = re.compile(rb"(?i)[a-z][a-z0-9+.-]{0,20}://.*", re.DOTALL)
 _IDENTIFIER: Final = re.compile(
     rb"[A-Za-z_$][a-z]*+(?:[-_./: ]?[A-Z]?[a-z]++|[-_./:]?\d{1,3}+(?=[-_./:]|$))*+|[A-Z]++(?:[-_.:][A-Z]++)*+\d{0,2}|[a-z]++(?:[-_.:/][a-z0-9]{1,12}+){1,8}+"
 )
