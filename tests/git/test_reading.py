@@ -324,3 +324,33 @@ def test_a_remembered_scan_agrees_with_git_after_every_kind_of_edit(world: Works
 def _padded(lines: list[str]) -> list[str]:
     """`git()` strips its output: the first line may have lost its leading space."""
     return [line if line[2:3] == " " else f" {line}" for line in lines]
+
+
+def test_rules_about_paths_hold_in_history_too(world: Workshop):
+    world.write("customers/list.txt", "not for agents\n")
+    world.write("ours/list.txt", "for agents\n")
+    world.commit("both")
+    world.extra += f"rules:\n  no-customers: {{deny: git.read, where: {{path: '{world.repo}/customers/**'}}}}\n"
+    world.open()
+    assert "not for agents" not in world.refused("git_show", "denied", ref="HEAD", path="customers/list.txt").text
+    for tool, arguments in (("git_show", {}), ("git_diff", {"base": "main"}), ("git_show", {"search": "agents"})):
+        text = world.ok(tool, **arguments).text
+        assert "not for agents" not in text and "for agents" in text, text
+    assert not world.call("git_status").is_error and not world.call("git_log").is_error
+    world.close()
+
+
+def test_a_diff_with_the_work_tree_names_the_files_that_git_names(world: Workshop):
+    world.write("new.txt", "new since main\n")
+    world.commit("new")
+    world.write("a.txt", "one\ntwo\nthree\nfour\n")
+    world.write("staged.txt", "staged\n")
+    git(world.repo, "add", "staged.txt")
+    (world.repo / "src/b.py").unlink()
+    world.write("untracked.txt", "not in a diff\n")
+    world.open()
+    for base in ("main", "HEAD", "HEAD~1"):
+        lines = unfenced(world.ok("git_diff", base=base).text).splitlines()
+        shown = [line.split(" +")[0].split(" -")[0] for line in lines[1 : lines.index("")]]
+        assert shown == git(world.repo, "diff", "--name-status", base).replace("\t", " ").splitlines(), base
+    world.close()

@@ -23,7 +23,7 @@ from .conflicts import conflict_hunks, conflict_texts, path_of
 from .contents import shown_path
 from .effects import file_actions, git_action, names_of
 from .outgoing import Limits, check_files, check_message
-from .patches import changed_files
+from .patches import changed_files, entry_in
 from .planning import (
     Mover,
     Planned,
@@ -294,7 +294,7 @@ def _continue(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, argum
     """Stage the resolved files and make the commit that was waiting."""
     import pygit2
 
-    from .committing import stage
+    from .committing import stage, staged_entry
 
     mark = _open_mark(repo)
     index = fresh_index(repo)
@@ -317,7 +317,7 @@ def _continue(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, argum
         )
     target = stage(git, repo, facts, call, [], False)
     for path in open_paths:
-        staged = _stage_one(git, repo, facts, call, path)
+        staged = staged_entry(git, repo, facts, call, path)
         target.entries[path] = staged
     from .committing import _between as between
     from .committing import _tree as tree_with
@@ -358,11 +358,11 @@ def _abort(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Plann
     target = Target()
     diff = tree.diff_to_index(index) if tree is not None else index.diff_to_workdir()
     for changed in changed_files(diff, False):
-        target.entries[changed.path] = _entry(tree, changed.path)
+        target.entries[changed.path] = entry_in(tree, changed.path)
     for stages in index.conflicts or ():
         for entry in stages:
             if entry is not None:
-                target.entries[str(entry.path)] = _entry(tree, str(entry.path))
+                target.entries[str(entry.path)] = entry_in(tree, str(entry.path))
     moves = Mover(repo, facts).moves(target, known_ids(repo, tree), force=True)
     transition = Transition(facts, files=moves, index=target.put, admin=_cleared(facts))
     effect = effect_of("abort", mark, move_digest(moves))
@@ -392,18 +392,8 @@ def _entries(tree: pygit2.Tree, prefix: str) -> list[_Entry]:
     return [_Entry(e.path, str(e.id), int(e.mode)) for e in index]
 
 
-def _entry(tree: pygit2.Tree | None, path: str) -> tuple[str, int] | None:
-    if tree is None:
-        return None
-    try:
-        found = tree[path]
-    except KeyError:
-        return None
-    return str(found.id), int(found.filemode)
-
-
 def _has(tree: pygit2.Tree, path: str, id: str) -> bool:
-    entry = _entry(tree, path)
+    entry = entry_in(tree, path)
     return entry is not None and entry[0] == id
 
 
@@ -470,10 +460,3 @@ def _kept(facts: Facts) -> str:
     except OSError:
         return "Merge"
     return "\n".join(line for line in text.split("\n") if not line.startswith("#")).strip() or "Merge"
-
-
-def _stage_one(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, path: str) -> tuple[str, int] | None:
-    """A conflicted path as it is now in the work tree."""
-    from .committing import staged_entry
-
-    return staged_entry(git, repo, facts, call, path)

@@ -157,6 +157,17 @@ class Patches:
         return Shown(self._contents.message(data.decode("utf-8", "replace")), "a symbolic link")
 
 
+def entry_in(tree: pygit2.Tree | None, path: str) -> tuple[str, int] | None:
+    """Id and mode of what a tree holds at a path; None for nothing."""
+    if tree is None:
+        return None
+    try:
+        found = tree[path]
+    except KeyError:
+        return None
+    return str(found.id), int(found.filemode)
+
+
 def is_ignored(repo: pygit2.Repository, path: str) -> bool:
     """Whether git ignores the path. libgit2's question takes text only: other names count as not ignored."""
     try:

@@ -110,7 +110,7 @@ class Reads:
         ref, limit = arguments.ref or "HEAD", min(arguments.limit or LOG_USUAL, LOG_MAX)
         walker = _walk(repo, ref)
         deadline = time.monotonic() + SECONDS
-        lines: list[str] = []
+        found: list[pygit2.Commit] = []
         last, seen, skipping, cut, slow = "", 0, bool(arguments.after), False, False
         after = str(revisions.commit(repo, arguments.after).id) if arguments.after else ""
         for commit in walker:
@@ -124,11 +124,12 @@ class Reads:
             if not self._wanted(repo, commit, path, since, arguments):
                 last = str(commit.id)
                 continue
-            if len(lines) == limit:
+            if len(found) == limit:
                 cut = True
                 break
             last = str(commit.id)
-            lines.append(self._line(commit))
+            found.append(commit)
+        lines = self._lines(found)
         header = f"{len(lines)} commits of {one_line(ref, 60)}" + (f" that touch {shown_path(path)}" if path else "")
         if arguments.limit > LOG_MAX:
             header += f"; at most {LOG_MAX} at a time"
@@ -150,13 +151,19 @@ class Reads:
             return False
         return not path or _touches(commit, path)
 
-    def _line(self, commit: pygit2.Commit) -> str:
-        message = self._contents.message(text_of(commit))
-        subject, _, body = message.strip().partition("\n")
-        more = f" [+{body.strip().count(chr(10)) + 1} lines]" if body.strip() else ""
-        who = one_line(self._contents.message(commit.author.name or "?"), 30)
-        merged = " (merge)" if len(commit.parent_ids) > 1 else ""
-        return f"{str(commit.id)[:10]} {day_of(commit)} {who}: {one_line(subject, 120)}{merged}{more}"
+    def _lines(self, commits: list[pygit2.Commit]) -> list[str]:
+        """One line a commit. Messages are redacted whole, then cut to their first line."""
+        texts = self._contents.messages([text_of(commit).strip() for commit in commits])
+        names = self._contents.messages([commit.author.name or "?" for commit in commits])
+        lines = []
+        for commit, text, name in zip(commits, texts, names, strict=True):
+            subject, _, body = text.partition("\n")
+            more = f" [+{body.strip().count(chr(10)) + 1} lines]" if body.strip() else ""
+            merged = " (merge)" if len(commit.parent_ids) > 1 else ""
+            lines.append(
+                f"{str(commit.id)[:10]} {day_of(commit)} {one_line(name, 30)}: {one_line(subject, 120)}{merged}{more}"
+            )
+        return lines
 
 
 def where(repo: pygit2.Repository, contents: Contents) -> str:

@@ -15,7 +15,7 @@ from .branching import commits
 from .contents import shown_path
 from .effects import file_actions, git_action, names_of
 from .names import tree_path
-from .patches import changed_files, stored_form
+from .patches import changed_files, entry_in, stored_form
 from .planning import (
     FILE_LIMIT,
     Mover,
@@ -32,6 +32,7 @@ from .planning import (
     with_work_tree,
 )
 from .repositories import Facts
+from .scan import against_tree
 from .transition import FileMove, RefMove, Transition
 from .worktree import WorkTree
 
@@ -68,11 +69,11 @@ def plan_reset(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> P
     if mode != "soft":
         for changed in changed_files(goal.tree.diff_to_index(index), False):
             for path in {changed.path, changed.old_path}:
-                target.entries[path] = _entry(goal.tree, path)
+                target.entries[path] = entry_in(goal.tree, path)
         for stages in index.conflicts or ():
             for entry in stages:
                 if entry is not None:
-                    target.entries[str(entry.path)] = _entry(goal.tree, str(entry.path))
+                    target.entries[str(entry.path)] = entry_in(goal.tree, str(entry.path))
     moves: list[FileMove] = []
     if mode == "hard":
         moves = _hard_moves(repo, facts, goal.tree, target)
@@ -112,7 +113,7 @@ def plan_restore(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) ->
         )
         for path in listed:
             if _below(path, paths):
-                target.entries[path] = _entry(base, path)
+                target.entries[path] = entry_in(base, path)
         _found(target, paths)
         transition = Transition(facts, index=target.put)
         effect = effect_of("unstage", *sorted(target.entries))
@@ -123,10 +124,9 @@ def plan_restore(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) ->
         header = f"{len(target.entries)} paths of the index restored; the work tree is as it was"
         return Planned(facts, transition, [action], header, header, text=names_of(target.entries))
     if tree is not None:
-        for changed in changed_files(tree.diff_to_workdir(), True):
-            for path in {changed.path, changed.old_path}:
-                if _below(path, paths):
-                    target.entries[path] = _entry(tree, path)
+        for changed in against_tree(repo, facts, git.scanner.scan(repo, facts), tree):
+            if _below(changed.path, paths):
+                target.entries[changed.path] = entry_in(tree, changed.path)
     else:
         for changed in changed_files(index.diff_to_workdir(), True):
             if _below(changed.path, paths):
@@ -154,7 +154,7 @@ def _hard_moves(repo: pygit2.Repository, facts: Facts, tree: pygit2.Tree, target
     wanted = Target(dict(target.entries))
     for changed in changed_files(repo.index.diff_to_workdir(), True):
         for path in {changed.path, changed.old_path}:
-            wanted.entries.setdefault(path, _entry(tree, path))
+            wanted.entries.setdefault(path, entry_in(tree, path))
     return Mover(repo, facts).moves(wanted, known_ids(repo, head_tree(repo)), force=True)
 
 
@@ -196,16 +196,6 @@ def _found(target: Target, paths: list[str]) -> None:
 
 def _below(path: str, paths: list[str]) -> bool:
     return any(p == "" or path == p or path.startswith(f"{p}/") for p in paths)
-
-
-def _entry(tree: pygit2.Tree | None, path: str) -> tuple[str, int] | None:
-    if tree is None:
-        return None
-    try:
-        found = tree[path]
-    except KeyError:
-        return None
-    return str(found.id), int(found.filemode)
 
 
 def _action(facts: Facts, branch: str | None, effect: str, files: int, count: int) -> Action:

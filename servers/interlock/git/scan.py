@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from .patches import is_ignored, new_mode, stored_form
+from .patches import Changed, changed_files, entry_in, is_ignored, new_mode, stored_form
 from .repositories import Facts
 from .watching import Watch
 from .worktree import WorkTree
@@ -154,6 +154,23 @@ class Scanner:
         with self._lock:
             self._unwatched[facts.name] = (stamp, count)
         return count
+
+
+def against_tree(repo: pygit2.Repository, facts: Facts, scan: Scan, tree: pygit2.Tree) -> list[Changed]:
+    """What differs between a tree and the work tree, as git has it: files that the tree or the index knows."""
+    repo.index.read(False)
+    paths = {c.path for c in changed_files(tree.diff_to_index(repo.index), False)}
+    paths |= {e.path for e in scan.entries if e.code[1] in "MDTU"}
+    found = []
+    for path in sorted(paths):
+        old = entry_in(tree, path)
+        exists = path in repo.index and WorkTree(facts.root).lstat(path) is not None
+        if old is None and not exists:
+            continue
+        status = "A" if old is None else "M" if exists else "D"
+        id, mode = old or ("", int(repo.index[path].mode))
+        found.append(Changed(status, path, path, id, "", mode, new_mode(facts, path, mode) if exists else mode, True))
+    return found
 
 
 def _counted(entries: list[Entry], unwatched: int) -> Scan:

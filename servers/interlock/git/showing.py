@@ -16,7 +16,7 @@ from .names import tree_path
 from .patches import FILES_COUNTED, Changed, FilePatch, Patches, changed_files, new_mode
 from .reads import day_of, text_of
 from .repositories import Facts
-from .scan import Scanner
+from .scan import Scanner, against_tree
 
 if TYPE_CHECKING:
     import pygit2
@@ -48,17 +48,28 @@ class Showing:
         paths = [tree_path(p, facts.name) for p in arguments.paths]
         if not arguments.base and not arguments.target and not arguments.staged and not facts.bare:
             what, found = "not staged", self._not_staged(repo, facts)
+        elif self._with_work_tree(facts, arguments):
+            tree = revisions.tree(repo, arguments.base)
+            found = against_tree(repo, facts, self._scanner.recent(repo, facts), tree)
+            what = f"{one_line(arguments.base, 60)} to the work tree"
         else:
-            diff, live, what = self._compare(repo, facts, arguments)
-            found = changed_files(diff, live)
+            diff, what = self._compare(repo, arguments)
+            found = changed_files(diff, False)
         files = _within(found, paths)
         header = f"{what}: {_files(len(files))}"
         patches = Patches(repo, facts, self._contents, policy)
         return self._render(patches, files, header, arguments.context or 3, bool(paths), arguments.offset, "git_diff")
 
-    def _compare(self, repo: pygit2.Repository, facts: Facts, arguments: Diff) -> tuple[pygit2.Diff, bool, str]:
+    def _with_work_tree(self, facts: Facts, arguments: Diff) -> bool:
+        """Whether one side is the work tree. Raises Refused where there is none to compare with."""
+        if revisions.split_range(arguments.base) is not None or (arguments.target and not arguments.staged):
+            return False
+        if facts.bare:
+            raise Refused(Code.INVALID, "a bare repository has no work tree", hint="give base and target")
+        return not arguments.staged
+
+    def _compare(self, repo: pygit2.Repository, arguments: Diff) -> tuple[pygit2.Diff, str]:
         import pygit2
-        from pygit2.enums import DiffOption
 
         base, target = arguments.base, arguments.target
         two = revisions.split_range(base) if base else None
@@ -71,27 +82,18 @@ class Showing:
                 raise Refused(Code.INVALID, "the two revisions have no common history", hint="use a..b")
             first = repo.get(start)
             assert isinstance(first, pygit2.Commit)
-            return first.tree.diff_to_tree(new.tree), False, one_line(base, 120)
+            return first.tree.diff_to_tree(new.tree), one_line(base, 120)
         if target and not arguments.staged:
-            one = revisions.tree(repo, base or "HEAD")
-            return (
-                one.diff_to_tree(revisions.tree(repo, target)),
-                False,
-                f"{one_line(base or 'HEAD', 60)} to {one_line(target, 60)}",
-            )
-        if facts.bare:
-            raise Refused(Code.INVALID, "a bare repository has no work tree", hint="give base and target")
+            what = f"{one_line(base or 'HEAD', 60)} to {one_line(target, 60)}"
+            return revisions.tree(repo, base or "HEAD").diff_to_tree(revisions.tree(repo, target)), what
         index = repo.index
         index.read(False)
-        flags = DiffOption.IGNORE_SUBMODULES | DiffOption.INCLUDE_TYPECHANGE
-        if arguments.staged:
-            if repo.head_is_unborn and not base:
-                tree = repo.get(repo.TreeBuilder().write())
-                assert isinstance(tree, pygit2.Tree)
-            else:
-                tree = revisions.tree(repo, base or "HEAD")
-            return _swapped(index, tree), False, f"staged (against {one_line(base or 'HEAD', 60)})"
-        return revisions.tree(repo, base).diff_to_workdir(flags), True, f"{one_line(base, 60)} to the work tree"
+        if repo.head_is_unborn and not base:
+            tree = repo.get(repo.TreeBuilder().write())
+            assert isinstance(tree, pygit2.Tree)
+        else:
+            tree = revisions.tree(repo, base or "HEAD")
+        return tree.diff_to_index(index), f"staged (against {one_line(base or 'HEAD', 60)})"
 
     def _not_staged(self, repo: pygit2.Repository, facts: Facts) -> list[Changed]:
         """What the scan found, with the index as the old side: no second walk through the work tree."""
@@ -358,11 +360,6 @@ def _within(files: list[Changed], paths: list[str]) -> list[Changed]:
     if not paths or "" in paths:
         return files
     return [f for f in files if any(f.path == p or f.path.startswith(f"{p}/") or f.old_path == p for p in paths)]
-
-
-def _swapped(index: pygit2.Index, tree: pygit2.Tree) -> pygit2.Diff:
-    """From the tree to the index."""
-    return tree.diff_to_index(index)
 
 
 def _blobs(tree: pygit2.Tree, prefix: str) -> Iterator[tuple[str, pygit2.Blob]]:

@@ -19,7 +19,7 @@ from .contents import shown_path
 from .effects import file_actions, git_action, names_of
 from .identity import identity
 from .outgoing import check_message
-from .patches import changed_files
+from .patches import changed_files, entry_in
 from .planning import (
     Mover,
     Planned,
@@ -96,10 +96,10 @@ def _push(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, arguments
     back = Target()
     for changed in changed_files(head.tree.diff_to_tree(_tree_of(repo, work_tree)), False):
         for path in {changed.path, changed.old_path}:
-            back.entries[path] = _entry(head.tree, path)
+            back.entries[path] = entry_in(head.tree, path)
     for changed in changed_files(head.tree.diff_to_index(repo.index), False):
         for path in {changed.path, changed.old_path}:
-            back.entries.setdefault(path, _entry(head.tree, path))
+            back.entries.setdefault(path, entry_in(head.tree, path))
     moves = Mover(repo, facts).moves(back, known_ids(repo, head.tree), force=True)
     extra: Target = Target()
     if new_files:
@@ -159,12 +159,12 @@ def _apply(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, id: str,
     target = Target()
     for changed in changed_files(ours.diff_to_tree(result), False):
         for path in {changed.path, changed.old_path}:
-            target.entries[path] = _entry(result, path)
+            target.entries[path] = entry_in(result, path)
     if len(stash.parent_ids) > 2:
         for entry in _entries(stash.parents[2].tree):
             target.entries[entry[0]] = (entry[1], entry[2])
     new_in_index = Target(
-        {p: e for p, e in target.entries.items() if e is not None and _entry(ours, p) is None and _entry(result, p)}
+        {p: e for p, e in target.entries.items() if e is not None and entry_in(ours, p) is None and entry_in(result, p)}
     )
     moves = Mover(repo, facts).moves(target, known_ids(repo, ours), force=False)
     transition = Transition(facts, files=moves, index=new_in_index.put if new_in_index.entries else None, keep=[id])
@@ -209,14 +209,6 @@ def _log(facts: Facts, old: str | None, id: str, who: pygit2.Signature, title: s
 
 def _stash_ref(repo: pygit2.Repository) -> str | None:
     return str(repo.lookup_reference("refs/stash").target) if "refs/stash" in repo.references else None
-
-
-def _entry(tree: pygit2.Tree, path: str) -> tuple[str, int] | None:
-    try:
-        found = tree[path]
-    except KeyError:
-        return None
-    return str(found.id), int(found.filemode)
 
 
 def _entries(tree: pygit2.Tree) -> list[tuple[str, str, int]]:

@@ -50,7 +50,9 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
         if current is None:
             raise Refused(Code.INVALID, "HEAD is on no branch", hint="fetch, then git_merge(ref=...)")
         branch = branch or _upstream(repo, current, remote.name)
-    effect = effect_of(arguments.action, remote.url, branch, current, call.id)
+    prefix = f"refs/remotes/{remote.name}/"
+    known = [(name, ref_value(repo, name)) for name in sorted(repo.references) if name.startswith(prefix)]
+    effect = effect_of(arguments.action, remote.url, branch, current, ref_value(repo, f"refs/heads/{current}"), known)
     actions: list[Action] = [
         git_action(
             "fetch", facts, effect=effect, remote=remote.name, known_remote=True, url=remote.shown, branch=branch or "*"

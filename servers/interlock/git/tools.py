@@ -18,7 +18,7 @@ from . import arguments
 from .actions import Section
 from .contents import Contents
 from .effects import git_action
-from .names import branch_name, git_internal, remote_name
+from .names import branch_name, git_internal, remote_name, tree_path
 from .repositories import Facts, Repositories
 from .scan import Scanner
 from .snapshot import Manifest, capture, load
@@ -164,7 +164,10 @@ class Git:
         reader = READS.get(call.tool)
         if reader is not None:
             plan = ReadPlan(facts, lambda repo: reader(self, repo, facts, call))
-            return Look(actions=(git_action("read", facts, protected=False),), plan=plan)
+            actions = [
+                git_action("read", facts, protected=False, path=path) for path in _paths_of(call.arguments, facts)
+            ]
+            return Look(actions=tuple(actions), plan=plan)
         with self.opened(facts) as repo:
             planned = CHANGES[call.tool](self, repo, facts, call)
         return self._look_of(planned)
@@ -260,6 +263,15 @@ class Git:
         from interlock.globs import compile_globs
 
         return compile_globs(self.section(policy).remotes).matches(name)
+
+
+def _paths_of(given: object, facts: Facts) -> list[str]:
+    """The files or folders that a read asks for by name; else the repository as a whole. Raises Refused."""
+    texts = [*getattr(given, "paths", ()), getattr(given, "path", "")]
+    if isinstance(given, arguments.Show) and ":" in given.ref:
+        texts.append(given.ref.partition(":")[2])
+    inner = [tree_path(text, facts.name) for text in texts if text]
+    return [f"{facts.name}/{path}" if path else facts.name for path in inner] or [facts.name]
 
 
 def _check_names(given: object) -> None:
