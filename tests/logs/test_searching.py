@@ -242,7 +242,7 @@ RIPGREP = """
     import test_searching as these
     searching.LARGE = 1
     source = these.source_of(Path(sys.argv[1]))
-    patterns = ("error", "login failed for user [a-m]+", "password", "[.]snap, 9", "^2026.*WARN", "nowhere at all", "ms$")
+    patterns = ("error", "login failed for user [a-m]+", "password", "[.]snap, 9", "^2026.*WARN", "nowhere", "ms$")
 
     def look(text, broker, **options):
         query = Query(pattern=Pattern(text, regex=True), **options)

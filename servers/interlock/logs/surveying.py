@@ -70,10 +70,14 @@ class Survey:
         return found
 
     def times_of(self, entry: Entry) -> tuple[float | None, float | None]:
-        """When an entry was first and last seen, to the precision of a block."""
+        """When an entry was first seen, and last to the precision of a block."""
         if not entry.blocks:
             return None, None
-        return self.blocks[entry.blocks[0]].time, self.blocks[entry.blocks[-2]].time
+        begin = self.blocks[entry.blocks[0]]
+        exact = TimeReader(begin.part.changed or budget_time()).read(entry.example.encode("utf-8", "replace"))
+        first = exact if exact is not None else begin.time
+        last = self.blocks[entry.blocks[-2]].time
+        return first, max(first, last) if first is not None and last is not None else last
 
     def bins(self, entries: list[Entry], count: int) -> list[int]:
         """Lines of these entries in `count` equal stretches of the time covered."""
