@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,7 +19,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from interlock.session import Session
-from interlock.untrusted import one_line
+from interlock.untrusted import one_line, visible
 
 from . import answers, consent
 from .approvals import Approvals, Pending, digest
@@ -57,6 +58,7 @@ from .trail import Trail
 
 log = structlog.get_logger("interlock.guard")
 
+HELD: Final = 12  # calls that wait for a person at once; further ones are told to come back
 _SEAL: Final = object()
 _ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"  # no letter or digit that is read as another
 
@@ -102,6 +104,7 @@ class Pipeline:
         self.guard = guard
         self.principal = principal
         self.settling = Settling(server, guard.changes, guard.snapshots, guard.records)
+        self._holding = threading.BoundedSemaphore(HELD)
         self.session: Session | None = None  # names the session anew after a long pause
         self._decider: tuple[Policy, Decider] | None = None
 
@@ -145,11 +148,16 @@ class Pipeline:
         policy = self.guard.source.current()
         tool = self.tools.get(trail.tool)
         if tool is None:
+            self.guard.limits.admit(trail.principal, policy.limits)
             raise Refused(Code.INVALID, "no such tool", hint=f"the tools are {', '.join(sorted(self.tools))}")
         trail.change = tool.change
-        arguments = _validate(tool, trail.raw)
+        try:
+            arguments = _validate(tool, trail.raw)
+        except Refused:
+            self.guard.limits.admit(trail.principal, policy.limits)  # what makes no sense counts too
+            raise
         given = arguments.model_dump(mode="json", exclude_unset=True)
-        trail.reason = str(given.pop("reason", "") or "")
+        trail.reason = visible(self.guard.detector.redact(str(given.pop("reason", "") or "")).text)
         trail.call = Call(
             id=trail.id,
             server=self.server.name,
@@ -218,31 +226,41 @@ class Pipeline:
         guard = self.guard
         trail.approval = guard.approvals.grant_for(call, look, decision)
         if trail.approval is not None:
+            trail.granted = (digest(call, look), decision.risk, look.asks)
             return call
 
         def opened(pending: Pending) -> None:
             trail.id = pending.id
 
         preview = lambda: self.server.preview(call, look)  # noqa: E731
-        pending = consent.ask(guard.approvals, guard.halt, guard.detector, call, look, decision, preview, opened)
+        held = self._holding.acquire(blocking=False)  # reads must find a thread whatever waits
+        try:
+            hold = call.policy.approvals.wait if held else 0.0
+            services = (guard.approvals, guard.halt, guard.detector)
+            pending = consent.ask(*services, call, look, decision, preview, opened, hold)
+        finally:
+            if held:
+                self._holding.release()
         guard.halt.check(call.principal, call.server, change=tool.change)
-        trail.call = replace(call, id=pending.id)
+        # It is judged once more by what holds now, not by what held when the person was asked.
+        trail.call = replace(call, id=pending.id, policy=guard.source.current(), time=guard.now())
         return trail.call
 
     def spend(self, trail: Trail, call: Call, look: Look, decision: Decision) -> None:
         """The world may have moved while a person thought: same effect and no higher risk, or the yes is void."""
-        approvals = self.guard.approvals
-        if trail.approval is not None:
-            return
-        pending = approvals.find(call.id)
-        if pending is None or decision.risk > pending.risk or digest(call, look) != pending.digest:
-            approvals.void(call.id, "what it would do has changed since it was approved")
+        approvals, mark = self.guard.approvals, digest(call, look)
+        pending = approvals.find(call.id) if trail.granted is None else None
+        agreed = trail.granted or (pending and (pending.digest, pending.risk, pending.asks))
+        if not agreed or mark != agreed[0] or decision.risk > agreed[1] or not set(look.asks) <= set(agreed[2]):
+            if pending is not None:
+                approvals.void(call.id, "what it would do has changed since it was approved")
             raise Refused(
                 Code.CONFLICT,
                 "what this call would do has changed since a person approved it, so the approval is void",
                 hint="make the call again; it will be asked anew",
             )
-        trail.approval = approvals.spend(call.id, pending.digest, self.guard.now())
+        if trail.granted is None:
+            trail.approval = approvals.spend(call.id, mark, self.guard.now())
 
     def secure(self, trail: Trail, call: Call, look: Look, decision: Decision) -> Permit:
         """For changes: halt again, limits, snapshot, and the durable `permitted` record. Without them no run."""
@@ -290,16 +308,18 @@ class Pipeline:
         """Redact, cap, outcome record, result. A change that ran is never called refused."""
         call, guard = permit.call, self.guard
         limits = call.policy.limits
+        digests = {"before": result.before, "after": result.after}
         try:
+            if permit.slot is not None:  # first of all: whatever fails below, the change is made and can be undone
+                guard.changes.finish(call.id, Outcome.DONE, after=result.after)
             made = answers.answer(result, call.id, self._note(trail, permit), guard.detector, limits.result_chars)
             if permit.slot is not None:
-                guard.changes.finish(call.id, Outcome.DONE, after=result.after)
                 for action in permit.look.actions:
                     guard.limits.breaker_result(
                         call.principal, call.server, action.resource, False, _limits(call, action)
                     )
             size = {"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated}
-            self._record(trail, "done", result=size, before=result.before, after=result.after)
+            self._record(trail, "done", result=size, **digests)
             guard.limits.output(call.principal, made.chars, limits)
             return made.answer
         except Exception as error:
@@ -307,13 +327,23 @@ class Pipeline:
             why = error.message if isinstance(error, Broken | Refused) else type(error).__name__
             if permit.slot is None:
                 raise Broken(f"the answer is withheld: {why}", hint=getattr(error, "hint", "")) from error
+            with suppress(Exception):
+                self._record(trail, "done", result={"withheld": True}, **digests)
             undo = f"{self.server.name}_undo(id={call.id})"
             return Answer(f"the change ran ({call.id}); its output is withheld: {why}. Undo: {undo}.", id=call.id)
 
     # ---------------------------------------------------------------- the ways to say no
 
     def _no(self, trail: Trail, error: Exception) -> Answer:
-        """Whatever ended a call before its answer: a refusal, a failed change, or the guard itself."""
+        """Whatever ended a call before its answer. Even a guard that cannot say why says no."""
+        try:
+            return self._ended(trail, error)
+        except Exception:
+            code = Code.UNKNOWN if trail.permitted else Code.GUARD_FAILURE
+            return Answer(f"{code.value}: the guard failed. (id {trail.id})", is_error=True, id=trail.id)
+
+    def _ended(self, trail: Trail, error: Exception) -> Answer:
+        """A refusal, a failed change, or the guard itself."""
         if isinstance(error, Refused | Broken | Failed):
             problem = error
         else:
