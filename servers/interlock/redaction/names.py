@@ -71,6 +71,9 @@ _NEUTRAL: Final = _set(
     "value values data b64 base64 raw string str plain plaintext cleartext prod production staging stage dev test live sandbox old new "
     "current previous backup main base override bytes hex decoded encoded env qa uat admin root rw ro readonly v1 v2 v3 local ci key1 key2 a b secure encrypted"
 )
+_NO_KEYS: Final = _set(
+    "hotkey whiskey lackey passkey partitionkey primarykey foreignkey cachekey sortkey idempotencykey"
+)
 _JOINED: Final = re.compile(
     rb"(?:.*(?:password|passwd|passphrase|pwd|passwort)|(?:db|pg|my|sql|mysql|root|user|admin|ssh|smtp|redis|mongo|ldap|ftp|app|key|store|bind|vault|become|sudo)pass|.{2,}(?:pw|psk))$"
 )
@@ -122,6 +125,8 @@ def _judge(words: list[bytes]) -> tuple[int, str]:
         return (STRONG if before == b"secret" else WEAK), before.decode()
     if last in _BENIGN_LAST:
         return BENIGN, ""
+    if last.endswith(b"key") and len(last) > 6 and last not in _NO_KEYS:
+        return WEAK, "key"
     for word in words:
         if word in _HUMAN or word in _STRONG or _JOINED.match(word) or _JOINED_STRONG.match(word):
             return WEAK, _kind(word)

@@ -64,7 +64,10 @@ def argument(page: Page, end: int) -> None:
     if not flag:
         tail = quoted_end(data, start, head, head[-1])[0] if quoted else start
         value = data[start:tail]
-        if not ((is_secret(value, STRONG, True) and not wordy(value)) or (force == HUMAN and _CHOSEN.search(value))):
+        if not (
+            (is_secret(value, STRONG, True) and not wordy(value))
+            or (force == HUMAN and (_CHOSEN.search(value) or b"define(" in head[-100:]))
+        ):
             return
     take(page, start, force if flag else min(force, HUMAN), kind, head, len(name_end) - len(name), b" ", loose=True)
 

@@ -163,7 +163,7 @@ def wordy(value: bytes) -> bool:
     return sum(map(len, runs)) >= 0.45 * len(value) and sum(48 <= c <= 57 for c in value) <= 0.12 * len(value)
 
 
-_LOWER: Final = re.compile(rb"[a-z]{3,}")
+_LOWER: Final = re.compile(rb"[a-z]{4,}")
 
 
 def mixed_case(value: bytes) -> bool:
