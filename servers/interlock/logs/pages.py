@@ -14,7 +14,7 @@ from .blocks import Budget
 from .comparing import Finding
 from .dissect import dissect, raises
 from .mining import NO_TEMPLATE, Entry, Template
-from .reading import Read, Row, cursor_text
+from .reading import Read, cursor_text
 from .searching import Found, Hit
 from .slots import number_slots, top_words
 from .statistics import dispersion, quantile, rate_change
@@ -319,7 +319,7 @@ def template_page(survey: Survey, budget: Budget, id: str, room: int) -> tuple[s
                 for name, share in (("min", 0), ("p50", 0.5), ("p95", 0.95), ("max", 1))
             )
             out.append(f"  {slot.name}: {spread} ({len(set(values))} values in {len(values)} sampled lines)")
-    for place, values_seen in top_words(lines, template.text)[:6]:
+    for place, values_seen in top_words(lines)[:6]:
         seen = ", ".join(f"{short(word, 60)} {n}" for word, n in values_seen)
         out.append(f"  word {place + 1}: {seen}")
     out += [f"eg {_cursor(survey, entry)} {short(entry.example, 300)}" for entry in entries[:3]]
@@ -408,8 +408,3 @@ def _duration(seconds: float) -> str:
         if seconds >= size * 2:
             return f"{seconds / size:.3g} {name}"
     return f"{seconds:.3g} s"
-
-
-def rows_text(rows: Sequence[Row]) -> str:
-    """Plain lines, for the sandbox."""
-    return "\n".join(row.text for row in rows)

@@ -56,7 +56,7 @@ def _name(message: str, match: re.Match[str]) -> str:
     )
 
 
-def top_words(lines: Sequence[str], template: str, count: int = 3) -> list[tuple[int, list[tuple[str, int]]]]:
+def top_words(lines: Sequence[str], count: int = 3) -> list[tuple[int, list[tuple[str, int]]]]:
     """For each word place that varies: its most frequent values. Only lines with as many words as most have."""
     rows = [dissect(line).message.split() for line in lines]
     if not rows:

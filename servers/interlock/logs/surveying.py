@@ -12,7 +12,7 @@ from typing import Any, Final
 from .blocks import BLOCK, Budget
 from .dissect import dissect, raises
 from .masking import group_key, mask
-from .mining import CONTINUATION, SAMPLES, Entry, Miner, Template
+from .mining import SAMPLES, Entry, Miner
 from .parts import Part
 from .safe import Safe
 from .timestamps import TimeReader
@@ -219,8 +219,3 @@ def _grouped(found: Survey, traces: dict[tuple[int, bytes], list[Any]]) -> list[
         else:
             known.count += count
     return sorted(groups.values(), key=lambda trace: -trace.count)
-
-
-def real_templates(templates: list[Template]) -> list[Template]:
-    """Templates of events: without the row of continued lines."""
-    return [template for template in templates if template.key != CONTINUATION]
