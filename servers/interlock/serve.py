@@ -159,17 +159,33 @@ def configure_log() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=_Stderr,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+
+
+class _Stderr:
+    """Writes lines to stderr, and never fails: a log on a full disk must not end a call."""
+
+    def __init__(self, *_: object) -> None:
+        """structlog hands over what `get_logger` was given."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"{message}\n")
+            sys.stderr.flush()
+
+    debug = info = warning = warn = error = critical = exception = fatal = failure = err = log = msg
 
 
 def redact_log_with(detector: Detector) -> None:
     """Tracebacks quote values: from now on what goes to stderr passes the detector like every other way out."""
 
     def redact_event(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        value, _ = detector.redact_value(dict(event))
-        return dict(value)
+        try:
+            return dict(detector.redact_value(dict(event))[0])
+        except Exception:  # without the detector only its kind may be told
+            return {"event": "withheld: it cannot be redacted", "level": method}
 
     processors = structlog.get_config()["processors"]
     structlog.configure(processors=[*processors[:-1], redact_event, processors[-1]])

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 POLL: Final = 0.1  # seconds between two looks at a waiting call
 WAITING_MAX: Final = 20  # open requests of one agent: more would only bury the person
 KEEP: Final = 7 * 86400.0  # seconds that an ended request is kept, without its arguments
+KEEP_PREVIEW: Final = 86400.0  # seconds that an ended request keeps its preview, the largest part of it
 KEEP_ROWS: Final = 2000  # and at most so many
 PREVIEW_CHARS: Final = 200_000
 _CLIENT: Final = "consent through the client"
@@ -200,6 +201,7 @@ class Approvals:
         with self._state.tx() as db:
             expired = pending.expire(db, now)
             db.execute("DELETE FROM pending WHERE ended < ?", (now - KEEP,))
+            db.execute("UPDATE pending SET preview = '' WHERE ended < ? AND preview <> ''", (now - KEEP_PREVIEW,))
             db.execute(
                 "DELETE FROM pending WHERE id IN (SELECT id FROM pending WHERE ended IS NOT NULL"
                 " ORDER BY ended DESC LIMIT -1 OFFSET ?)",
@@ -232,9 +234,10 @@ class Approvals:
         with self._state.tx(durable=True) as db:
             now = self._state.now()
             found = pending.answerable(db, id, now)
-            if grant and found.risk is Risk.CRITICAL:
+            if grant and (found.risk is Risk.CRITICAL or found.asks):
+                what = "critical" if found.risk is Risk.CRITICAL else "about a secret's place or drift"
                 raise Refused(
-                    Code.INVALID, "what is critical is approved one call at a time", hint=f"interlock approve {id}"
+                    Code.INVALID, f"what is {what} is approved one call at a time", hint=f"interlock approve {id}"
                 )
             yes = statements.make(
                 person, self._state, "approve", found.expires,

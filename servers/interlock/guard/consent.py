@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from interlock.untrusted import one_line
 
@@ -29,8 +28,9 @@ def ask(
     decision: Decision,
     preview: Callable[[], str],
     opened: Callable[[Pending], None],
+    hold: float,
 ) -> Pending:
-    """Open the pending call, or find the same one, and hold it for `wait`. Returns it approved; raises Refused.
+    """Open the pending call, or find the same one, and hold it for `hold` seconds. Returns it approved, else Refused.
 
     `opened` is told at once: from then on the call bears the pending call's id.
     """
@@ -50,11 +50,10 @@ def ask(
     pending = approvals.match(mark, call.principal)
     if pending is None:
         shown, _ = detector.redact_value(answers.recorded(call.raw, detector))
-        said = replace(call, reason=detector.redact(call.reason).text)
-        pending = approvals.open(said, mark, decision, detector.redact(preview()).text, look, shown, settings)
+        pending = approvals.open(call, mark, decision, detector.redact(preview()).text, look, shown, settings)
     opened(pending)
     begun = time.monotonic()
-    while pending.status == "pending" and (left := settings.wait - (time.monotonic() - begun)) > 0:
+    while pending.status == "pending" and (left := hold - (time.monotonic() - begun)) > 0:
         call.link.progress(time.monotonic() - begun, f"waiting for a person: interlock approve {pending.id}")
         pending = approvals.wait(pending.id, min(left, STEP), call.link, lambda: _halted(halt, call))
         if call.link.cancelled:

@@ -72,8 +72,11 @@ class Grants:
         )
 
     def covering(self, call: Call, look: Look, decision: Decision, now: float) -> Iterator[Grant]:
-        """Grants that cover this call exactly, soonest end first; none for critical risk."""
-        if decision.risk is Risk.CRITICAL or not look.actions:
+        """Grants that cover this call exactly, soonest end first; none for critical risk.
+
+        Nor for what asks by itself (where a secret goes, drift): no pattern says what such a call would do.
+        """
+        if decision.risk is Risk.CRITICAL or not look.actions or look.asks:
             return
         about = (call.principal.agent, call.server, call.tool)
         wanted = {(action.verb, action.resource) for action in look.actions}
@@ -88,7 +91,6 @@ class Grants:
                 grant is not None
                 and (grant.agent, grant.server, grant.tool) == about
                 and wanted <= set(grant.actions)
-                and set(look.asks) <= set(grant.asks)
                 and decision.risk <= grant.risk
                 and grant.expires > now
             ):

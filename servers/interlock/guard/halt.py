@@ -76,15 +76,15 @@ class Halt:
             # The file is read after its identity: what changes in between has another identity next time.
             seen = identity(self._path)
             if seen != self._seen or not self._current:
-                self._orders = self._read(seen)
-                self._seen = seen
+                self._read(seen)
             return self._orders
 
-    def _read(self, seen: tuple[int, ...] | None) -> tuple[Order, ...]:
+    def _read(self, seen: tuple[int, ...] | None) -> None:
+        """Under the lock. `_current` is said last: until then a concurrent call waits for the lock, and for the truth."""
         found = () if seen is None else parse(self._path, seen)
-        self._current = True
         if self._state is None or self._keys is None:
-            return found
+            self._orders, self._seen, self._current = found, seen, True
+            return
         try:
             ids = {order.id for order in found}
             rows = self._state.read().execute("SELECT id, body FROM halts ORDER BY at")
@@ -99,9 +99,9 @@ class Halt:
         except (Broken, ValueError, KeyError, TypeError):
             # The state refuses every call by itself; what is known stays in force.
             kept = [order for id, order in self._noted.items() if id not in {order.id for order in found}]
+        self._orders, self._seen = tuple(sorted((*found, *kept), key=lambda order: order.at)), seen
         # Nothing touches the file when they are released: keep looking in the state.
         self._current = not kept
-        return tuple(sorted((*found, *kept), key=lambda order: order.at))
 
     def _released(self) -> set[str]:
         assert self._state is not None and self._keys is not None

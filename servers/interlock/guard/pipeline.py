@@ -308,7 +308,7 @@ class Pipeline:
         """Redact, cap, outcome record, result. A change that ran is never called refused."""
         call, guard = permit.call, self.guard
         limits = call.policy.limits
-        digests = {"before": result.before, "after": result.after}
+        digests: dict[str, Any] = {"before": result.before, "after": result.after}
         try:
             if permit.slot is not None:  # first of all: whatever fails below, the change is made and can be undone
                 guard.changes.finish(call.id, Outcome.DONE, after=result.after)

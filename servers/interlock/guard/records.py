@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("interlock.records")
 
-# Fields that are the guard's own words, digests and numbers, or that the trail has redacted already.
+# Fields that are the guard's own words, digests and numbers.
 _OWN_WORDS: Final = frozenset(
-    {"stage", "call", "session", "server", "tool", "arguments", "reason", "consent", "undo_class", "duration_ms"}
+    {"stage", "call", "session", "server", "tool", "consent", "undo_class", "duration_ms"}
     | {"result", "before", "after"}
 )
 SEEN: Final = 16  # other chains that a new one says it saw

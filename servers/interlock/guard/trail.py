@@ -14,7 +14,7 @@ from interlock.untrusted import one_line
 
 from . import answers
 from .changes import Change
-from .model import Action, Approval, Call, Decision, Detector, Outcome, Principal
+from .model import Action, Approval, Call, Decision, Detector, Outcome, Principal, Risk
 
 ACTIONS_RECORDED = 50
 
@@ -29,12 +29,13 @@ class Trail:
     principal: Principal
     raw: Mapping[str, Any]
     started: float  # monotonic seconds
-    reason: str = ""
+    reason: str = ""  # redacted: it is for people alone
     call: Call | None = None
     actions: tuple[Action, ...] = ()
     decision: Decision | None = None
     approval: Approval | None = None
     change: bool = False
+    granted: tuple[str, Risk, tuple[str, ...]] | None = None  # what a grant was used for: digest, risk, asks
     permitted: bool = False  # from here on nothing is a refusal
 
     def fields(self, stage: str, detector: Detector) -> dict[str, Any]:
@@ -47,7 +48,7 @@ class Trail:
             **_principal(self.principal, self.server, self.tool),
             "actions": [_action(action) for action in self.actions[:ACTIONS_RECORDED]],
             "arguments": answers.recorded(arguments, detector),
-            "reason": _said(self.reason, detector),
+            "reason": one_line(self.reason, 300),
             "decision": None
             if decision is None
             else {
@@ -63,11 +64,6 @@ class Trail:
             "undo_class": decision.undo.name.lower() if decision is not None and self.change else None,
             "duration_ms": round((time.monotonic() - self.started) * 1000, 2),
         }
-
-
-def _said(reason: str, detector: Detector) -> str:
-    """The agent's reason, on one line; a long one is redacted before it is cut."""
-    return one_line(detector.redact(reason).text if len(reason) > 300 else reason, 300)
 
 
 def settled_fields(change: Change, outcome: Outcome) -> dict[str, Any]:
