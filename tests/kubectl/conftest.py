@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
 from cluster.control_plane import ControlPlane, missing
 from installation import Agent, Installation, Reply
@@ -100,9 +102,25 @@ class Place:
     async def approved(self, agent: Agent, reply: Reply, typed: str = "") -> Reply:
         """A person says yes, and the agent goes on."""
         assert reply.code == "approval_required", reply.text
-        done = self.installation.cli("approve", reply.id, input=f"{typed}\n")
-        assert done.returncode == 0, done.stdout + done.stderr
+        if typed:
+            await anyio.to_thread.run_sync(self._approve_critical, reply.id, typed)
+        else:
+            done = self.installation.cli("approve", reply.id)
+            assert done.returncode == 0, done.stdout + done.stderr
         return await agent.call("kubectl_guard", resume=reply.id)
+
+    def _approve_critical(self, id: str, typed: str) -> None:
+        """On a terminal, with the resource's name typed."""
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "interlock.admin.main", "approve", id]
+        process = subprocess.Popen(
+            command, env=self.installation.environment, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
+        )
+        os.close(theirs)
+        os.write(ours, f"{typed}\n".encode())
+        out, _ = process.communicate(timeout=60)
+        os.close(ours)
+        assert process.returncode == 0, out
 
 
 def deployment(name: str = "web", replicas: int = 2, image: str = "registry.example.com/web:1", **pod: Any) -> Any:
