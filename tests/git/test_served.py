@@ -21,7 +21,7 @@ def served(world: Workshop) -> Installation:
     made = Installation(world.folder / "installation")
     if SHARED.is_dir():
         made.home.mkdir(mode=0o700, exist_ok=True)
-        shutil.copytree(SHARED, made.home / "cache")
+        shutil.copytree(SHARED, made.home / "cache", dirs_exist_ok=True)
     made.write_policy(
         text=f"version: 1\nextends: development\nagent: tester\ngit:\n  repositories: ['{world.folder}/repo', "
         f"'{world.folder}/origin.git']\n  protected_branches: [main]\n  remotes: [origin]\n"
