@@ -80,7 +80,7 @@ class Halt:
             return self._orders
 
     def _read(self, seen: tuple[int, ...] | None) -> None:
-        """Under the lock. `_current` is said last: until then a concurrent call waits for the lock, and for the truth."""
+        """Under the lock. `_current` is said last: until then a concurrent call waits, and sees the truth."""
         found = () if seen is None else parse(self._path, seen)
         if self._state is None or self._keys is None:
             self._orders, self._seen, self._current = found, seen, True

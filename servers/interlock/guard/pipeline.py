@@ -215,7 +215,7 @@ class Pipeline:
                 raise Refused(
                     Code.UNKNOWN,
                     f"{blocked.id} was cut off while it changed {one_line(action.resource)}; its outcome is unknown",
-                    hint=f"a person looks at `interlock show {blocked.id}` and settles it (interlock audit repair); reading works",
+                    hint=f"a person looks at `interlock show {blocked.id}` and settles it; reading works",
                 )
         if look.dry:  # nothing will happen, so nobody is asked
             decision = replace(decision, effect=min(decision.effect, Effect.NOTIFY))
