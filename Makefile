@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 demo: setup
 	$(BIN)/interlock demo
 
-test: setup check
+test: setup
 	$(BIN)/python -m pytest
 
 check: setup
