@@ -131,3 +131,14 @@ def test_an_undone_change_is_not_undone_twice(workshop: Workshop):
     reply = workshop.ok("git_branch", action="create", name="fresh")
     assert not workshop.undo(reply.id).is_error
     assert workshop.undo(reply.id).code == "invalid"
+
+
+def test_hidden_refs_are_out_of_sight_and_go_when_snapshots_expire(workshop: Workshop):
+    git(workshop.repo, "update-ref", "refs/interlock/20200101/git-old/0", "HEAD")
+    reply = workshop.ok("git_commit", message="x", allow_empty=True)
+    hidden = git(workshop.repo, "for-each-ref", "--format=%(refname)", "refs/interlock").splitlines()
+    assert hidden and all(reply.id in name for name in hidden)
+    assert "interlock" not in workshop.ok("git_status", show="branches").text
+    for tool, field in (("git_show", "ref"), ("git_log", "ref"), ("git_switch", "ref"), ("git_diff", "base")):
+        assert workshop.call(tool, **{field: hidden[0]}).code == "invalid"
+        assert workshop.call(tool, **{field: hidden[0].removeprefix("refs/")}).code == "invalid"
