@@ -121,6 +121,7 @@ def _build(playground: Path, root: Path, environment: dict[str, str]) -> None:
 def _environment(playground: Path) -> dict[str, str]:
     config = playground / "config"
     return {
+        "HOME": os.fspath(playground),  # so that tables say ~
         "XDG_CONFIG_HOME": os.fspath(config),
         "INTERLOCK_POLICY": os.fspath(config / "interlock" / "policy.yaml"),
         "INTERLOCK_HOME": os.fspath(playground / "state"),

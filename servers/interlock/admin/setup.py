@@ -22,9 +22,10 @@ PROFILES = ("readonly", "development", "staging", "production", "incident")
 
 # The sentence of design section 12's threat model, in that many words; `doctor` says it too.
 SHELL_WARNING = (
-    "An agent that has a shell of its own under this account, and no passphrase on your key, can type\n"
-    "`interlock approve` itself. Give the key a passphrase (interlock init --passphrase), take the client's\n"
-    "shell away, or run the servers under a separate OS user, which closes it for good."
+    "An agent that has a shell of its own under this account, and no passphrase on your\n"
+    "key, can type `interlock approve` itself. Give the key a passphrase (interlock init\n"
+    "--passphrase), take the client's shell away, or run the servers under a separate OS\n"
+    "user, which closes it for good."
 )
 
 

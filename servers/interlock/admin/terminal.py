@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from interlock.untrusted import one_line, visible
@@ -31,6 +32,11 @@ STYLES: Mapping[str, str] = {
     "critical": "bold red",
     "high": "red",
     "undone": "cyan",
+    "ok": "green",
+    "note": "yellow",
+    "wrong": "bold red",
+    "acknowledged": "green",
+    "NO ANSWER": "bold red",
 }
 
 
@@ -65,8 +71,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, tit
     grid = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
     for column in columns:
         grid.add_column(column, overflow="fold")
+    home = f"{Path.home()}/"
     for row in cells:
-        grid.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        grid.add_row(*(Text(cell.replace(home, "~/"), style=STYLES.get(cell, "")) for cell in row))
     Console().print(grid)
 
 
