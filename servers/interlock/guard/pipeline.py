@@ -22,7 +22,7 @@ from interlock.session import Session
 from interlock.untrusted import one_line, visible
 
 from . import answers, consent
-from .approvals import Approvals, Pending, digest
+from .approvals import PREVIEW_CHARS, Approvals, Pending, digest
 from .changes import Changes
 from .decide import Decider
 from .errors import Broken, Code, Failed, Refused
@@ -49,6 +49,7 @@ from .model import (
     Verb,
 )
 from .overview import overview
+from .pending import storable
 from .policy import Limits, Policy, Source
 from .processes import process_start
 from .records import Records
@@ -251,7 +252,14 @@ class Pipeline:
         approvals, mark = self.guard.approvals, digest(call, look)
         pending = approvals.find(call.id) if trail.granted is None else None
         agreed = trail.granted or (pending and (pending.digest, pending.risk, pending.asks))
-        if not agreed or mark != agreed[0] or decision.risk > agreed[1] or not set(look.asks) <= set(agreed[2]):
+        moved = pending is not None and self._shows_something_else(call, look, pending)
+        if (
+            not agreed
+            or moved
+            or mark != agreed[0]
+            or decision.risk > agreed[1]
+            or not set(look.asks) <= set(agreed[2])
+        ):
             if pending is not None:
                 approvals.void(call.id, "what it would do has changed since it was approved")
             raise Refused(
@@ -446,6 +454,16 @@ class Pipeline:
         return pending
 
     # ---------------------------------------------------------------- small pieces
+
+    def _shows_something_else(self, call: Call, look: Look, pending: Pending) -> bool:
+        """The same new content over other old content is another diff than the one that a person said yes to.
+
+        For what stays on this machine; a cluster's previews may tell of times, and its digest holds uids.
+        """
+        if look.remote:
+            return False
+        shown = self.guard.detector.redact(self.server.preview(call, look)).text
+        return storable(shown[:PREVIEW_CHARS]) != pending.preview
 
     def _deciding(self, policy: Policy) -> Decider:
         cached = self._decider
