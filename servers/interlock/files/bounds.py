@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from interlock.globs import Matcher, compile_globs
 from interlock.guard.builtin import known_secret, owned, protection
+from interlock.guard.decide import Decider
 from interlock.guard.errors import Code, Refused
-from interlock.guard.model import Action, Attribute
+from interlock.guard.model import Action, Attribute, Decision, Effect, Layer
 from interlock.path_names import parse
 from interlock.paths import Root, Roots, lstat
+from interlock.registry import VERBS
 
 from .actions import Section, action
 
@@ -58,6 +63,44 @@ class Bounds:
         """Whether this is Interlock's own or lies below what is; with `tree`, or holds it."""
         return owned(path, self.policy, tree=tree)
 
+    # ---------------------------------------------------------------- the rules, for what is found below a folder
+
+    @cached_property
+    def _decider(self) -> Decider:
+        return Decider(self.policy.rules, VERBS)
+
+    @cached_property
+    def _judging(self) -> frozenset[str]:
+        """The verbs on which a rule of the policy may say another thing for one entry than for another."""
+        return frozenset(
+            verb for rule in self.policy.rules if rule.where and rule.layer is not Layer.BUILTIN for verb in rule.verbs
+        )
+
+    def judges(self, verb: str) -> bool:
+        """Whether entries must be judged one by one: a rule for this verb has conditions."""
+        return f"files.{verb}" in self._judging
+
+    def may(self, actions: Sequence[Action], given: Decision | None = None) -> bool:
+        """Whether the policy lets these happen to what was found below a folder, as it would by name.
+
+        `given`: the decision on the whole call, where a person consented to it: what asks by the same rules is meant.
+        """
+        decision = self._decider.decide(actions)
+        if decision.effect <= Effect.NOTIFY:
+            return True
+        return given is not None and decision.effect is Effect.ASK and set(decision.rules) <= set(given.rules)
+
+    @cached_property
+    def sources(self) -> tuple[Matcher, ...]:
+        """The globs of the policy's `redaction.sources`."""
+        return tuple(compile_globs([glob]) for glob in getattr(self.policy.redaction, "sources", ()))
+
+    def hides(self, path: str) -> tuple[bool, ...]:
+        """Which of those hold for a path."""
+        return tuple(matcher.matches(path) for matcher in self.sources)
+
+    # ---------------------------------------------------------------- actions
+
     def repository(self, path: str) -> bool:
         """Whether this lies in what git takes for a repository of its own, or would make a folder into one.
 
@@ -93,9 +136,7 @@ class Bounds:
         """The same action with what was found out about it since."""
         return replace(made, attributes={**made.attributes, **flags})
 
-    def action(
-        self, verb: str, path: str, *, whole: bool = False, effect: str = "", **more: Attribute | None
-    ) -> Action:
+    def action(self, verb: str, path: str, *, whole: bool = False, effect: str = "", **more: Any) -> Action:
         """The action on this path, its bounds judged by name. `whole`: all that lies below is meant too.
 
         Looking at names and sizes is no reading: a protected entry may be listed.

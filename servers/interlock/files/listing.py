@@ -6,7 +6,7 @@ import heapq
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from interlock.guard.errors import Code, Refused
@@ -52,7 +52,7 @@ def run_list(files: Files, permit: Permit) -> Result:
         raise failed(error, opened.real) from None
     try:
         with os.scandir(fd) as entries:
-            names_seen = _Counted(entries, after)
+            names_seen = _Counted(entries, after, _judge(files, permit, opened))
             names = [os.fsdecode(name) for name in heapq.nsmallest(args.limit, names_seen)]
         lines, used = [], 0
         for name in names:
@@ -65,6 +65,8 @@ def run_list(files: Files, permit: Permit) -> Result:
         os.close(fd)
     left = names_seen.kept - len(lines)
     facts = [number(names_seen.all, "entry") if names_seen.complete else f"more than {names_seen.all:,} entries"]
+    if names_seen.left_out:
+        facts.append(f"{number(names_seen.left_out, 'name')} left out by the policy's rules")
     if left:
         facts.append(f"these are {len(lines)}, go on with after={shown(names[len(lines) - 1])}")
     if not names_seen.complete:
@@ -73,11 +75,25 @@ def run_list(files: Files, permit: Permit) -> Result:
     return Result(text=text, header=f"{shown(opened.real)}: {'; '.join(facts)}", untrusted=True, truncated=left > 0)
 
 
+def _judge(files: Files, permit: Permit, opened: Opened) -> Callable[[str], bool] | None:
+    """Whether the policy's rules let a name in this folder be listed; None where they do not tell names apart."""
+    bounds = files.bounds(permit.call.policy)
+    if not bounds.judges("list"):
+        return None
+    folder = opened.real.rstrip("/")
+    consented = permit.decision if permit.approval is not None else None
+    return lambda name: bounds.may([bounds.action("list", f"{folder}/{name}")], consented)
+
+
 class _Counted:
     """The names after the cursor, and how many there were."""
 
-    def __init__(self, entries: Iterator[os.DirEntry[str]], after: str | None) -> None:
+    def __init__(
+        self, entries: Iterator[os.DirEntry[str]], after: str | None, may: Callable[[str], bool] | None
+    ) -> None:
         self._entries = entries
+        self._may = may
+        self.left_out = 0
         self._after = None if after is None else os.fsencode(after)
         self.all = self.kept = 0
         self.complete = True
@@ -91,6 +107,9 @@ class _Counted:
                 return
             name = os.fsencode(entry.name)  # as bytes: the same order everywhere, and a cursor means one place
             if self._after is None or name > self._after:
+                if self._may is not None and not self._may(entry.name):
+                    self.left_out += 1
+                    continue
                 self.kept += 1
                 yield name
 

@@ -12,6 +12,7 @@ from interlock.paths import Place, failed, kind_of
 
 from .arguments import MoveFile
 from .bounds import Bounds
+from .extent import Extent, extent, hidden_otherwise, mark_of, moved, same_names
 from .ground import Print
 from .plans import (
     Plan,
@@ -22,7 +23,7 @@ from .plans import (
     small_content,
     temp_name,
 )
-from .removing import Extent, extent, take
+from .removing import take
 from .renames import can_rename
 from .steps import Fetch, Shift, Step
 from .text import counted, size_text
@@ -43,6 +44,7 @@ def look_move(files: Files, call: Call) -> Look:
             raise Refused(Code.INVALID, f"there is no {shown(source.real)}", hint="list_directory shows what there is")
         target = bounds.roots.place(to, follow=False)
         actions = [
+            bounds.action("read", source.real, size=source.stat.st_size),
             bounds.change("move", source.real, path, whole=True, to=target.real),
             bounds.change("write", target.real, to, exists=target.stat is not None),
         ]
@@ -86,25 +88,28 @@ def _look(files: Files, bounds: Bounds, source: tuple[Place, str], target: tuple
     size = onto.size if onto is not None else 0
     if can_rename(here.parent, there.parent):
         saved = "onto" if onto is not None else ""
-        steps: list[Step] = [Shift(here.real, there.real, before, onto, saved=saved, temp=temp_name())]
+        check = same_names(bounds, here.real, found, there.real) if found.tree else None
+        steps: list[Step] = [Shift(here.real, there.real, before, onto, saved=saved, temp=temp_name(), _check=check)]
     elif onto is not None:
         raise Refused(
             Code.INVALID, f"{shown(there.real)} is there already, on another file system", hint="delete it first"
         )
     else:
-        steps = [Fetch(here.real, there.real, temp_name()), take(files, bounds, here, 0, watched=False)]
+        check = same_names(bounds, here.real, found, there.real) if found.tree else None
+        steps = [Fetch(here.real, there.real, temp_name(), _check=check), take(files, bounds, here, 0, None)]
         size += found.size
-    moved = bounds.change(
+    read = _read(files, bounds, here, path, found)
+    top = bounds.change(
         "move",
         here.real,
         path,
-        effect=f"{before.dev}:{before.ino}",
+        effect=files.reader.digest(found.mark),
         to=there.real,
         files=found.files,
         size=found.size,
         tree=found.tree,
     )
-    moved = bounds.with_flags(moved, protected=found.protected or bool(moved.attributes["protected"]), own=found.own)
+    top = bounds.with_flags(top, protected=found.protected or bool(top.attributes["protected"]), own=found.own)
     written = _written(files, bounds, target, here, onto, found)
     header = (
         f"{shown(here.real)}: moved to {shown(there.real)} ({counted(found.files, 'entry')}, {size_text(found.size)})"
@@ -113,19 +118,27 @@ def _look(files: Files, bounds: Bounds, source: tuple[Place, str], target: tuple
         header += "; the file that was there can be put back"
     if makes:
         header += f"; folders made: {', '.join(shown(step.path) for step in makes)}"
-    plan = Plan(bounds, [*makes, *steps], "", header, before=files.reader.digest(moved.effect))
-    return Look((moved, written), plan, size=size)
+    plan = Plan(bounds, [*makes, *steps], "", header, before=top.effect)
+    actions = (top, written, *read, *moved(bounds, files.reader, here.real, there.real, found))
+    return Look(actions, plan, asks=hidden_otherwise(bounds, here.real, there.real, found), size=size)
+
+
+def _read(files: Files, bounds: Bounds, here: Place, path: str, found: Extent) -> list[Action]:
+    """A move is also a read of what moves: where it comes to, other rules may let it be read."""
+    mark, size = files.reader.digest(found.mark), 0 if found.tree else found.size
+    return [bounds.action("read", name, effect=mark, size=size) for name in dict.fromkeys((here.real, path))]
 
 
 def _written(
     files: Files, bounds: Bounds, target: tuple[Place, str], here: Place, onto: Print | None, found: Extent
 ) -> Action:
     """What a move writes at its destination. The keys of a tree's files are not known one by one."""
-    (there, to), moved = target, here.stat
-    assert moved is not None
-    effect = files.reader.digest(f"{moved.st_dev}:{moved.st_ino}:{moved.st_mtime_ns}")
+    (there, to), source = target, here.stat
+    assert source is not None
+    old_mark = "" if there.stat is None or onto is None else f"{mark_of(there.stat)}:{onto.sha}"
+    effect = files.reader.digest(f"{found.mark}>{old_mark}")
     keys: Attribute | None = None
-    if stat.S_ISREG(moved.st_mode):
+    if stat.S_ISREG(source.st_mode):
         old = small_content(there.parent, there.name) if onto is not None else None
         keys = UNKNOWN if onto is not None and old is None else None
         keys = keys or changed_keys(there.real, old, small_content(here.parent, here.name))

@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from interlock.guard.errors import Code, Refused
-from interlock.guard.model import Call, Look
+from interlock.guard.model import Action, Call, Look
 from interlock.path_names import shown
 from interlock.paths import Place, kind_of
 
 from .actions import CleanUp
 from .arguments import CleanUpArguments, DeleteFile
 from .bounds import Bounds
+from .extent import Extent, below, extent, same_names
 from .ground import Print
 from .plans import Plan, refused_by_name, temp_name
 from .steps import Step, Take
 from .text import counted, size_text
-from .trees import walk
 
 if TYPE_CHECKING:
     from .tools import Files
@@ -29,65 +27,13 @@ if TYPE_CHECKING:
 _SHOWN: Final = 40  # entries that a preview names
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """What there is of an entry and all below it. `why`: for what name in it the tree may not be touched."""
-
-    files: int
-    size: int
-    tree: bool
-    protected: bool = False
-    own: bool = False
-    mount: bool = False
-
-
-def extent(bounds: Bounds, folder: int, name: str, real: str, found: os.stat_result, to: str = "") -> Extent:
-    """Count an entry whole and look for protected names in it, and in it where it would be moved `to`.
-
-    Raises TooMuch where it is too large to be known.
-    """
-    own = bounds.own(real, tree=True)
-    if not stat.S_ISDIR(found.st_mode):
-        return Extent(1, _held(found), False, own=own)
-    if any(root.startswith(real + "/") or root == real for root in bounds.paths):
-        raise Refused(Code.OUT_OF_BOUNDS, f"{shown(real)} holds a root of the policy", hint="name what is inside it")
-    files, size, protected, mount = 1, 0, False, False
-    top = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        for entry in walk(top, real):
-            assert entry.stat is not None
-            files += 1
-            size += _held(entry.stat)
-            for top_path in (real, to) if to else (real,):
-                protected = protected or bounds.protected(f"{top_path}/{entry.path}", change=True)
-            mount = mount or (entry.is_folder and entry.stat.st_dev != found.st_dev)
-    finally:
-        os.close(top)
-    return Extent(files, size, True, protected, own, mount)
-
-
-def _held(found: os.stat_result) -> int:
-    """Bytes that an entry really takes: holes take none."""
-    return min(found.st_size, found.st_blocks * 512)
-
-
-def take(files: Files, bounds: Bounds, place: Place, number: int, *, watched: bool) -> Take:
-    """The step that takes this entry. `watched`: it is a tree, looked through once more after it was taken."""
+def take(files: Files, bounds: Bounds, place: Place, number: int, looked: Extent | None) -> Take:
+    """The step that takes this entry. `looked`: what is in it is looked through once more after it was taken."""
     assert place.stat is not None
     copied = not files.stores_beside(place.parent)
     before = Print.from_stat(place.stat)
-    check = _check(bounds, place.real) if watched else None
+    check = same_names(bounds, place.real, looked) if looked is not None and looked.tree else None
     return Take(place.real, f"entry-{number}", temp_name(), before, copied=copied, _check=check)
-
-
-def _check(bounds: Bounds, real: str) -> Callable[[int, str], str]:
-    def why_not(folder: int, name: str) -> str:
-        now = extent(bounds, folder, name, real, os.lstat(name, dir_fd=folder))
-        if now.protected or now.own or now.mount:
-            return "something protected came into it meanwhile"
-        return ""
-
-    return why_not
 
 
 def look_delete(files: Files, call: Call) -> Look:
@@ -109,7 +55,7 @@ def look_delete(files: Files, call: Call) -> Look:
             "delete",
             place.real,
             path,
-            effect=f"{place.stat.st_dev}:{place.stat.st_ino}:{found.files}",
+            effect=files.reader.digest(found.mark),
             files=found.files,
             size=found.size,
         )
@@ -117,13 +63,13 @@ def look_delete(files: Files, call: Call) -> Look:
         action = bounds.with_flags(action, **flags)
         if refused_by_name(action):
             return Look((action,))
-        step = take(files, bounds, place, 0, watched=found.tree)
+        step = take(files, bounds, place, 0, found)
     finally:
         place.close()
     what = kind_of(place.stat.st_mode).split(" ", 1)[1]
     header = f"{shown(place.real)}: deleted ({what}, {_amount(found)}); it can be put back"
     plan = Plan(bounds, [step], "", header, before=files.reader.digest(action.effect))
-    return Look((action,), plan, size=found.size)
+    return Look((action, *below(bounds, files.reader, "delete", place.real, found)), plan, size=found.size)
 
 
 def preview_delete(files: Files, call: Call, look: Look) -> str:
@@ -190,6 +136,7 @@ def _clean_up(
     count = size = 0
     protected = own = False
     effects: list[str] = []
+    entries: list[Action] = []
     for number, name in enumerate(chosen):
         place = bounds.roots.place(f"{path}/{name}", follow=False)
         try:
@@ -208,8 +155,11 @@ def _clean_up(
                 )
             protected = protected or found.protected or bounds.protected(place.real, change=True)
             own = own or found.own
-            steps.append(take(files, bounds, place, number, watched=found.tree))
-            effects.append(f"{place.stat.st_dev}:{place.stat.st_ino}")
+            steps.append(take(files, bounds, place, number, found))
+            effects.append(found.mark)
+            one: dict[str, Any] = {"name": args.name, "files": found.files, "size": found.size}
+            entries.append(bounds.action("clean_up", place.real, effect=files.reader.digest(found.mark), **one))
+            entries += below(bounds, files.reader, "clean_up", place.real, found, name=args.name)
             lines.append(f"{shown(name)}{'/' if found.tree else ''}  {_amount(found)}")
         finally:
             place.close()
@@ -230,4 +180,4 @@ def _clean_up(
     if len(lines) > _SHOWN:
         lines = [*lines[:_SHOWN], f"… and {len(lines) - _SHOWN} more"]
     plan = Plan(bounds, steps, "\n".join(lines) + ("\n" if lines else ""), header, keep=rule.keep)
-    return Look((action,), plan, size=size, dry=dry)
+    return Look((action, *entries), plan, size=size, dry=dry)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from interlock.guard.errors import Broken, Code, Refused
-from interlock.guard.model import Call, Look, Result
+from interlock.guard.model import Action, Call, Decision, Look, Result
 from interlock.path_names import shown
 from interlock.paths import Opened
 from interlock.untrusted import visible
@@ -65,6 +65,10 @@ class SearchPlan:
     bounds: Bounds
     pattern: Pattern | None
 
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.opened.stat.st_mode)
+
     def close(self) -> None:
         self.opened.close()
 
@@ -79,6 +83,7 @@ class _Found:
     hits: int = 0
     files: int = 0
     redactions: int = 0
+    left_out: int = 0  # files that a rule of the policy keeps from being listed
     full: bool = False
     late: bool = False  # a file was not searched to its end in time
 
@@ -109,7 +114,6 @@ def look_search(files: Files, call: Call) -> Look:
         raise Refused(Code.INVALID, "there is nothing to search for", hint="give a pattern, a glob, or both")
     path = bounds.parse(args.path)
     opened = bounds.roots.open(path)
-    action = bounds.action("read" if pattern is not None else "list", opened.real)
     if not stat.S_ISDIR(opened.stat.st_mode):
         if pattern is None:
             opened.close()
@@ -121,7 +125,15 @@ def look_search(files: Files, call: Call) -> Look:
                 f"{shown(path)} is a known secret file and is not searched",
                 hint="read_file shows its key names",
             )
-    return Look((action,), SearchPlan(opened, bounds, pattern))
+    return Look(_actions(bounds, path, opened, pattern), SearchPlan(opened, bounds, pattern))
+
+
+def _actions(bounds: Bounds, path: str, opened: Opened, pattern: Pattern | None) -> tuple[Action, ...]:
+    """What the search is by the path itself; each file below it is judged when it is come to."""
+    if pattern is None:
+        return (bounds.action("list", opened.real),)
+    size = 0 if stat.S_ISDIR(opened.stat.st_mode) else opened.stat.st_size
+    return tuple(bounds.action("read", name, size=size) for name in dict.fromkeys((opened.real, path)))
 
 
 def run_search(files: Files, permit: Permit) -> Result:
@@ -131,15 +143,16 @@ def run_search(files: Files, permit: Permit) -> Result:
     assert isinstance(args, SearchFiles) and isinstance(plan, SearchPlan)
     until = time.monotonic() + _SECONDS
     found = _Found(args.limit, max(1000, call.policy.limits.result_chars - _MARGIN))
+    consented = permit.decision if permit.approval is not None else None
     names, late = _names(files, plan, args, call)
     for name in names:
         if call.link.cancelled or time.monotonic() > until:
             late = True
             break
         if plan.pattern is None:
-            if _exists(plan, name) and not found.add(shown(name), True):
+            if _exists(plan, name, found, consented) and not found.add(shown(name), True):
                 break
-        elif not _search_file(files, plan, args, name, found, until):
+        elif not _search_file(files, plan, args, name, found, until, consented):
             break
     what = counted(found.hits, "file")
     if plan.pattern is not None:
@@ -148,6 +161,10 @@ def run_search(files: Files, permit: Permit) -> Result:
     header = f"{shown(plan.opened.real)}: {what}"
     if found.full:
         header += "; there are more: narrow the path, the glob or the pattern, or raise limit"
+    if found.left_out:
+        header += f"; {counted(found.left_out, 'file')} left out by the policy's rules"
+    if plan.pattern is not None and plan.is_folder and any(map(plan.bounds.judges, ("read", "list"))):
+        header += "; files that the policy's rules keep from being read are not searched"
     if late:
         header += f"; stopped after {_SECONDS:.0f} s: narrow the path or the glob"
     text = "\n".join(found.lines) + ("\n" if found.lines else "")
@@ -162,7 +179,7 @@ def _names(files: Files, plan: SearchPlan, args: SearchFiles, call: Call) -> tup
     broker: Any = files.world.broker
     if broker is None:
         raise Broken("search needs the broker, and this process has none", hint="restart the server")
-    if not stat.S_ISDIR(plan.opened.stat.st_mode):
+    if not plan.is_folder:
         return _candidate(broker, plan), False
     argv = [*_STATIC, *(("--no-ignore",) if args.ignored else _NO_GLOBAL)]
     if args.glob:
@@ -211,15 +228,39 @@ def _path(plan: SearchPlan, name: str) -> str:
     return f"{plan.opened.real.rstrip('/')}/{name}" if name else plan.opened.real
 
 
-def _exists(plan: SearchPlan, name: str) -> bool:
+def _exists(plan: SearchPlan, name: str, found: _Found, consented: Decision | None) -> bool:
+    """Whether it is there, and may be listed."""
+    bounds, path = plan.bounds, _path(plan, name)
     try:
-        plan.bounds.roots.place(_path(plan, name), follow=False).close()
+        bounds.roots.place(path, follow=False).close()
     except Refused:
         return False
-    return True
+    if not bounds.judges("list") or bounds.may([bounds.action("list", path)], consented):
+        return True
+    found.left_out += 1
+    return False
 
 
-def _search_file(files: Files, plan: SearchPlan, args: SearchFiles, name: str, found: _Found, until: float) -> bool:
+def _may_read(bounds: Bounds, path: str, name: str, opened: Opened, consented: Decision | None) -> bool:
+    """Whether the policy's rules let this file be read; and its name be shown, where the agent did not give it."""
+    actions: list[Action] = []
+    for real in dict.fromkeys((opened.real, path)):
+        if bounds.judges("read"):
+            actions.append(bounds.action("read", real, size=opened.stat.st_size))
+        if name and bounds.judges("list"):
+            actions.append(bounds.action("list", real))
+    return not actions or bounds.may(actions, consented)
+
+
+def _search_file(
+    files: Files,
+    plan: SearchPlan,
+    args: SearchFiles,
+    name: str,
+    found: _Found,
+    until: float,
+    consented: Decision | None,
+) -> bool:
     """Add one file's matching lines. False when the answer is full. What may not be read has none."""
     path = _path(plan, name)
     bounds = plan.bounds
@@ -231,6 +272,8 @@ def _search_file(files: Files, plan: SearchPlan, args: SearchFiles, name: str, f
         forbidden = bounds.protected(opened.real, change=False) or bounds.known_secret(opened.real)
         if forbidden or bounds.own(opened.real) or not stat.S_ISREG(opened.stat.st_mode):
             return True
+        if name and not _may_read(bounds, path, name, opened, consented):
+            return True  # and is not counted: that would tell whether the pattern is in it
         try:
             refuse_foreign_names(bounds, opened)
         except Refused:

@@ -304,6 +304,7 @@ class Shift(Step):
     onto: Print | None = None
     saved: str = ""
     temp: str = ""
+    _check: Callable[[int, str], str] | None = field(default=None, repr=False)  # why the tree may not move, if so
 
     def save(self, ground: Ground) -> None:
         if self.onto is None:
@@ -340,6 +341,9 @@ class Shift(Step):
     def _verify(self, source: Place, target: Place) -> None:
         if not self.before.is_entry(entry_at(target.parent, target.name)):
             raise conflict(self.path)
+        why = self._check(target.parent, target.name) if self._check is not None else ""
+        if why:
+            raise conflict(self.path, why)
         if self.onto is not None:
             replaced = Print.of(source.parent, source.name)
             if not (self.onto.is_entry(replaced) and self.onto.has_content_of(replaced)):
@@ -388,10 +392,14 @@ class Fetch(Step):
     to: str
     temp: str
     tree: str = ""
+    _check: Callable[[int, str], str] | None = field(default=None, repr=False)  # why the tree may not move, if so
 
     def save(self, ground: Ground) -> None:
         with ground.at(self.path) as source:
             self.tree = copying.digest(source.parent, source.name)
+            why = self._check(source.parent, source.name) if self._check is not None else ""
+            if why:
+                raise conflict(self.path, why)
 
     def do(self, ground: Ground) -> None:
         with ground.at(self.path) as source, ground.at(self.to) as target:

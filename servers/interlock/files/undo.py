@@ -15,6 +15,7 @@ from interlock.paths import Place
 
 from . import copying
 from .bounds import Bounds
+from .extent import Extent, below, extent, hidden_otherwise, mark_of, moved, same_names
 from .ground import Ground, Print
 from .plans import Plan, changed_keys, small_content, temp_name
 from .removing import take
@@ -140,8 +141,8 @@ class _Undo:
                     raise _drifted(step.path, "it is not there any more")
                 if not step.is_after(now):
                     self.asks.append(f"{shown(step.path)} changed since it was made; undo takes the newer content away")
-                self._act("delete", step.path, files=1, size=now.size, tree=False)
-                self.steps.append(take(self.files, self.bounds, place, len(self.steps), watched=False))
+                self._act("delete", step.path, effect=self._mark(place, now), files=1, size=now.size, tree=False)
+                self.steps.append(take(self.files, self.bounds, place, len(self.steps), None))
                 self.lines.append(f"remove {shown(step.path)} ({size_text(now.size)})")
             else:
                 if now is not None and not step.is_after(now):
@@ -159,11 +160,11 @@ class _Undo:
         if kept is None or not before.has_content_of(kept):
             raise Refused(Code.INVALID, f"what was kept of {shown(path)} is not whole, so it cannot be put back")
         self.size += now.size if now is not None else 0
-        effect = self.files.reader.digest(kept.sha)
         with _folder(self.store) as store:
             new = small_content(store, item)
         old = small_content(place.parent, place.name) if now is not None else None
         keys = UNKNOWN if now is not None and old is None else changed_keys(path, old, new)
+        effect = self.files.reader.digest(f"{kept.sha}:{kept.size}:{kept.mtime}>{self._mark(place, now)}")
         self._act("write", path, effect=effect, exists=now is not None, size=kept.size, files=1, changed=keys)
         self.steps.append(Write(path, temp_name(), now, kept.size, kept.sha, saved=saved, source=str(source)))
         self.lines.append(f"put back the content of {shown(path)} ({size_text(kept.size)})")
@@ -180,8 +181,9 @@ class _Undo:
                     raise Refused(Code.INVALID, f"what was kept of {shown(path)} is gone, so it cannot be put back")
                 copied = not can_rename(slot, place.parent)
                 tree = copying.digest(slot, item) if copied else ""
-            effect = self.files.reader.digest(f"{kept.dev}:{kept.ino}")
-            self._act("write", path, effect=effect, exists=False, size=kept.size, changed=("",))
+                found = extent(self.bounds, slot, item, path, os.lstat(item, dir_fd=slot), patient=True)
+            self._act("write", path, found, exists=False, changed=("",))
+            self.actions += below(self.bounds, self.files.reader, "write", path, found)
             self.steps.append(Give(path, str(store), item, temp_name(), kept, copied=copied, tree=tree))
             self.lines.append(f"put back {shown(path)}")
         finally:
@@ -195,20 +197,11 @@ class _Undo:
             now = Print.from_stat(place.stat)
             if given is not None and not given.is_entry(now):
                 self.asks.append(f"{shown(path)} is not what was put there; undo takes the newer one away")
-            from .removing import extent
-
-            found = extent(self.bounds, place.parent, place.name, path, place.stat)
+            found = extent(self.bounds, place.parent, place.name, path, place.stat, patient=True)
             self.size += found.size
-            self._act(
-                "delete",
-                path,
-                effect=f"{now.dev}:{now.ino}",
-                files=found.files,
-                size=found.size,
-                tree=found.tree,
-                protected=found.protected or self.bounds.protected(path, change=True),
-            )
-            self.steps.append(take(self.files, self.bounds, place, len(self.steps), watched=found.tree))
+            self._act("delete", path, found, tree=found.tree)
+            self.actions += below(self.bounds, self.files.reader, "delete", path, found)
+            self.steps.append(take(self.files, self.bounds, place, len(self.steps), found))
             self.lines.append(f"remove {shown(path)} ({counted(found.files, 'entry')})")
         finally:
             place.close()
@@ -224,10 +217,14 @@ class _Undo:
             now = Print.from_stat(source.stat)
             if not step.before.is_entry(now):
                 self.asks.append(f"{shown(step.to)} is not what was moved there; undo moves the newer one")
-            effect = f"{now.dev}:{now.ino}"
-            self._act("move", step.to, effect=effect, to=step.path, files=1, size=now.size)
-            self._act("write", step.path, effect=effect, exists=False, size=now.size, changed=("",))
-            self.steps.append(Shift(step.to, step.path, now))
+            found = extent(self.bounds, source.parent, source.name, step.to, source.stat, step.path, patient=True)
+            self._act("move", step.to, found, to=step.path, tree=found.tree)
+            self._act("write", step.path, found, exists=False, changed=("",))
+            self._act("read", step.to, found)
+            self.actions += moved(self.bounds, self.files.reader, step.to, step.path, found)
+            self.asks += hidden_otherwise(self.bounds, step.to, step.path, found)
+            check = same_names(self.bounds, step.to, found, step.path) if found.tree else None
+            self.steps.append(Shift(step.to, step.path, now, _check=check))
             self.lines.append(f"move {shown(step.to)} back to {shown(step.path)}")
             if step.onto is not None:
                 self._restore(source, None, step.saved, step.onto)
@@ -253,11 +250,30 @@ class _Undo:
             if folder not in made:
                 self.steps.append(Make(folder))
 
+    def _mark(self, place: Place, now: Print | None) -> str:
+        """What is there now, as a digest."""
+        if now is None or place.stat is None:
+            return "nothing"
+        return self.files.reader.digest(f"{mark_of(place.stat)}:{now.sha}")
+
     def _act(
-        self, verb: str, path: str, *, effect: str = "", protected: bool = False, **more: Attribute | None
+        self, verb: str, path: str, found: Extent | None = None, *, effect: str = "", **more: Attribute | None
     ) -> None:
+        """Note an action. `found`: it is on an entry of this extent, which gives it its effect and its attributes."""
+        if verb == "read":
+            assert found is not None
+            size = 0 if found.tree else found.size
+            self.actions.append(
+                self.bounds.action("read", path, effect=self.files.reader.digest(found.mark), size=size)
+            )
+            return
+        if found is not None:
+            more = {"files": found.files, "size": found.size, **more}
+            effect = self.files.reader.digest(found.mark)
         action = self.bounds.change(verb, path, "", effect=effect, **more)
-        self.actions.append(self.bounds.with_flags(action, protected=True) if protected else action)
+        if found is not None and (found.protected or found.own or found.mount):
+            action = self.bounds.with_flags(action, protected=True)
+        self.actions.append(action)
 
 
 def look_undo(files: Files, call: Call, change: Change, slot: Slot) -> Look:
