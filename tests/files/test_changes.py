@@ -192,8 +192,11 @@ def test_a_link_inside_is_written_through_and_stays_a_link(server: FilesServer, 
 def test_a_hard_link_is_never_written_through(server: FilesServer, work: Path, tmp_path: Path):
     (tmp_path / "outside.txt").write_text("outside\n")
     os.link(tmp_path / "outside.txt", work / "a.txt")
-    server.call("write_file", path="a.txt", content="new\n")
+    assert server.refused("write_file", path="a.txt", content="new\n").startswith("out_of_bounds")
+    again = FilesServer(server.installation, None, more="  hard_links: any\n")
+    again.call("write_file", path="a.txt", content="new\n")
     assert (tmp_path / "outside.txt").read_text() == "outside\n" and (work / "a.txt").read_text() == "new\n"
+    again.close()
 
 
 def test_changed_keys_reach_the_rules(server: FilesServer, work: Path):

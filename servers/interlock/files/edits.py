@@ -8,14 +8,17 @@ from typing import Final
 
 from interlock.guard.errors import Code, Refused
 
-from .arguments import Edit
+from .arguments import MAX_CONTENT, Edit
 
 _COMPARED: Final = 4000  # lines that a diff compares one by one
 _CONTEXT: Final = 3
 
 
 def apply(text: str, edits: Sequence[Edit]) -> str:
-    """Each edit in turn on what the ones before it left. Raises Refused (conflict, invalid) when one does not fit."""
+    """Each edit in turn on what the ones before it left.
+
+    Raises Refused when one does not fit (conflict, invalid), or would make too much of it (too_large).
+    """
     crlf = "\r\n" in text
     for number, edit in enumerate(edits, 1):
         old, new = edit.old, edit.new
@@ -38,6 +41,13 @@ def apply(text: str, edits: Sequence[Edit]) -> str:
                 f"edit {number}: its old text occurs {found} times",
                 hint="add lines around it until it is unique, or set replace_all",
             )
+        grown = len(text) + found * (len(new) - len(old))
+        if grown > MAX_CONTENT:  # before anything of that size is made
+            raise Refused(
+                Code.TOO_LARGE,
+                f"edit {number} would make the file {grown:,} characters long; at most {MAX_CONTENT:,} are written",
+                hint="replace less",
+            )
         text = text.replace(old, new)
     return text
 
@@ -51,8 +61,12 @@ def _near(text: str, old: str) -> str:
     return ""
 
 
-def unified(old: str, new: str, limit: int) -> str:
-    """A unified diff without file names, at most `limit` characters; what is cut is said. "" where they are equal."""
+def unified(old: str, new: str, limit: int, *, whole: bool = False) -> str:
+    """A unified diff without file names, at most `limit` characters; what is cut is said. "" where they are equal.
+
+    `whole`: for a person who is to approve it. Then no line is shortened, too many to compare are shown one after the
+    other, and what does not fit all the same is said before anything else.
+    """
     if old == new:
         return ""
     before, after = old.splitlines(), new.splitlines()
@@ -61,6 +75,9 @@ def unified(old: str, new: str, limit: int) -> str:
     low = max(0, head - _CONTEXT)
     ends = (min(len(before), len(before) - tail + _CONTEXT), min(len(after), len(after) - tail + _CONTEXT))
     a, b = before[low : ends[0]], after[low : ends[1]]
+    if max(len(a), len(b)) > _COMPARED and whole:
+        lines = [f"@@ -{low + 1},{len(a)} +{low + 1},{len(b)} @@", *(f"-{x}" for x in a), *(f"+{x}" for x in b)]
+        return _fitted(lines, limit)
     if max(len(a), len(b)) > _COMPARED:
         return (
             f"@@ line {low + 1} @@\n{len(before) - head - tail} lines are replaced by {len(after) - head - tail}; "
@@ -69,6 +86,8 @@ def unified(old: str, new: str, limit: int) -> str:
     lines = list(difflib.unified_diff(a, b, n=_CONTEXT, lineterm=""))[2:]
     if not lines:
         return "only line ends at the end of lines or of the file change\n"
+    if whole:
+        return _fitted([_shifted(line, low) if line.startswith("@@") else line for line in lines], limit)
     out: list[str] = []
     used = 0
     for number, line in enumerate(lines):
@@ -80,6 +99,18 @@ def unified(old: str, new: str, limit: int) -> str:
             break
         out.append(line)
     return "\n".join(out) + "\n"
+
+
+def _fitted(lines: Sequence[str], limit: int) -> str:
+    """All lines, or as many as fit, with word of the others before them."""
+    used = shown = 0
+    for line in lines:
+        used += len(line) + 1
+        if used > limit:
+            break
+        shown += 1
+    said = f"NOT SHOWN: {len(lines) - shown} of the {len(lines)} lines of this diff\n" if shown < len(lines) else ""
+    return said + "".join(f"{line}\n" for line in lines[:shown])
 
 
 def _common(a: list[str], b: list[str]) -> int:

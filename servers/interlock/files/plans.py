@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -36,7 +36,13 @@ class Plan:
     after: str = ""
     keep: int | None = None
     redactions: int = 0
-    notes: list[str] = field(default_factory=list)
+    whole: Callable[[], str] | None = None  # all that a person should see before a yes, where `preview` is shorter
+
+    def for_people(self) -> str:
+        """What the change would do, for the one who is asked: what cannot be shown is said before anything else."""
+        text = self.whole() if self.whole is not None else self.preview
+        first, rest = text.partition("\n")[::2] if text.startswith("NOT SHOWN") else ("", text)
+        return "\n".join(part for part in (first, self.header, rest) if part)
 
     def manifest(self) -> dict[str, Any]:
         return {"version": 1, "steps": [step.json() for step in self.steps]}

@@ -72,6 +72,13 @@ def look_delete(files: Files, call: Call) -> Look:
     return Look((action, *below(bounds, files.reader, "delete", place.real, found)), plan, size=found.size)
 
 
+def preview_clean_up(files: Files, call: Call, look: Look) -> str:
+    """Without the time of day: what a person said yes to is the same a minute later."""
+    plan = look.plan
+    assert isinstance(plan, Plan)
+    return f"{plan.header.partition('; restorable until ')[0]}; restorable for {plan.keep} s\n{plan.preview}"
+
+
 def preview_delete(files: Files, call: Call, look: Look) -> str:
     plan = look.plan
     assert isinstance(plan, Plan)

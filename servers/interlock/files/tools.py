@@ -154,7 +154,13 @@ class Files:
         if operation is not None and operation.preview is not None:
             return operation.preview(self, call, look)
         plan = look.plan
-        return f"{plan.header}\n{plan.preview}" if isinstance(plan, Plan) else ""
+        if not isinstance(plan, Plan):
+            return ""
+        if not look.dry:
+            return plan.for_people()
+        asks = look.asks if call.principal.agent else ()  # a person is told by their own pipeline
+        drift = [f"a person would be asked: {reason}\n" for reason in asks]
+        return f"{''.join(drift)}{plan.header}\n{plan.preview}"
 
     def capture(self, call: Call, look: Look, slot: Slot) -> None:
         assert isinstance(look.plan, Plan)
@@ -205,7 +211,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "move", moving.look_move, run_change, ("source", "destination"), preview=moving.preview_move
     ),
     "delete_file": Operation("delete", removing.look_delete, run_change, preview=removing.preview_delete),
-    "clean_up": Operation("clean_up", removing.look_clean_up, run_change, ()),
+    "clean_up": Operation("clean_up", removing.look_clean_up, run_change, (), preview=removing.preview_clean_up),
 }
 
 

@@ -6,6 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from interlock.guard.approvals import PREVIEW_CHARS
 from interlock.guard.errors import Code, Refused
 from interlock.guard.model import Action, Attribute, Call, Look
 from interlock.path_names import shown
@@ -16,6 +17,7 @@ from .arguments import EditFile, WriteFile
 from .bounds import Bounds
 from .copying import file_digest
 from .ground import HASHED, Print
+from .hard_links import refuse_foreign_names
 from .plans import Plan, changed_keys, parents, refuse_foreign_owner, refused_by_name, temp_name
 from .redacted import HEAD, WHOLE, Document, too_large
 from .steps import Write
@@ -24,7 +26,8 @@ from .text import UTF8, binary_kind, count_lines, counted, size_text
 if TYPE_CHECKING:
     from .tools import Files
 
-_DIFF: Final = 8000  # characters of a diff
+_DIFF: Final = 8000  # characters of a diff in an answer
+_WHOLE_DIFF: Final = PREVIEW_CHARS - 20_000  # in what a person is asked; the rest for the words around it
 
 
 def look_write(files: Files, call: Call) -> Look:
@@ -34,12 +37,21 @@ def look_write(files: Files, call: Call) -> Look:
     path = bounds.parse(args.path)
     place = bounds.roots.place(path, follow=True)
     try:
-        first = bounds.change("write", place.real, path, exists=place.stat is not None)
-        if refused_by_name(first):
-            return Look((first,))
+        first = (bounds.change("write", place.real, path, exists=place.stat is not None), *_reads(bounds, place, path))
+        if any(map(refused_by_name, first)):
+            return Look(first)
+        refuse_foreign_names(bounds, place)
         return _Change(files, bounds, place, path, args).look()
     finally:
         place.close()
+
+
+def _reads(bounds: Bounds, place: Place, path: str, effect: str = "") -> list[Action]:
+    """What is overwritten is read: the answer is a diff, and what a rule keeps from being read is not told by one."""
+    if place.stat is None:
+        return []
+    size = place.stat.st_size
+    return [bounds.action("read", name, effect=effect, size=size) for name in dict.fromkeys((place.real, path))]
 
 
 class _Change:
@@ -75,7 +87,9 @@ class _Change:
         plan.redactions = redacted.count
         dry = isinstance(self.args, EditFile) and self.args.dry_run
         size = before.size if before is not None else 0
-        return Look((self._action(before, content, data),), plan, asks=asks, size=size, dry=dry)
+        action = self._action(before, content, data)
+        actions = (action, *_reads(self.bounds, self.place, self.path, action.effect))
+        return Look(actions, plan, asks=asks, size=size, dry=dry)
 
     def _current(self) -> tuple[Print | None, bytes | None]:
         """What is there now: its print, and its bytes where it is small enough. No link, no device is ever opened."""
@@ -136,7 +150,8 @@ class _Change:
             keys = changed_keys(self.real, data, content)
         if keys is not None:
             attributes["changed"] = keys
-        effect = self.files.reader.digest(content)
+        old = "nothing" if before is None else f"{before.size}:{before.sha or before.mtime}"
+        effect = self.files.reader.digest(f"{old}>{self.files.reader.digest(content)}")
         return self.bounds.change("write", self.real, self.path, effect=effect, **attributes)
 
     def _plan(self, before: Print | None, content: bytes, old: str, new: str) -> Plan:
@@ -152,10 +167,19 @@ class _Change:
         header = f"{shown(self.real)}: {verb}, {', '.join(facts)}"
         if makes:
             header += f"; folders made: {', '.join(shown(step.path) for step in makes)}"
-        diff = edits.unified(old, new, _DIFF) if before is None or old or not before.size else ""
-        if before is not None and not old and before.size:
+        unseen = before is not None and not old and before.size > 0
+        diff = edits.unified(old, new, _DIFF) if not unseen else ""
+        if before is not None and unseen:
             diff = f"its old content ({size_text(before.size)}, binary or too large to compare) is replaced\n"
         if not diff:
             diff = "the content is the same\n" if before is not None else "the file is empty\n"
         was = reader.digest(before.sha) if before is not None else ""
-        return Plan(self.bounds, [*makes, write], diff, header, was, reader.digest(sha))
+
+        def whole() -> str:
+            shown_whole = edits.unified(old, new, _WHOLE_DIFF, whole=True)
+            if not unseen or not shown_whole:
+                return shown_whole or diff
+            first, rest = shown_whole.partition("\n")[::2] if shown_whole.startswith("NOT SHOWN") else ("", shown_whole)
+            return f"{first}\n{diff}{rest}".lstrip("\n")
+
+        return Plan(self.bounds, [*makes, write], diff, header, was, reader.digest(sha), whole=whole)
