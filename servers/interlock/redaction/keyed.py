@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from .names import BENIGN, HUMAN, STRONG, WEAK, classify
-from .values import is_secret
+from .values import is_secret, looks_random
 
 if TYPE_CHECKING:
     from .page import Page
@@ -61,12 +61,13 @@ def keyed(page: Page, end: int) -> None:
     elif before[3:] == b"=" or before[2:] == b": ":  # name=value, name: value
         close = start - 1 if before[3:] == b"=" else start - 2
         name = data[close - _NEAR if close > _NEAR else 0 : close].translate(NAME_BYTES).rpartition(b" ")[2]
+        short = data[start] not in b"&!" and _SHORT.match(data, start)
         if name.lower() == b"key":
-            if _SHORT.match(data, start):
+            if short:
                 return
         elif 2 < len(name) < _NEAR - 1 and name[:2] != b"//" and not name.isdigit():
             force, kind = classify(name)
-            if force == BENIGN or (force < HUMAN and _SHORT.match(data, start)):
+            if force == BENIGN or (force < HUMAN and short):
                 return  # no secret's name, or too short for what a machine made
     tail = data[start - _TAIL : start] if start >= _TAIL else b""
     known = _HEADS.get(tail)
@@ -83,7 +84,21 @@ def keyed(page: Page, end: int) -> None:
     take(page, start, force, kind, data[low:start], start - low - name_at, separator)
 
 
-_SHORT: Final = re.compile(rb"\S{0,7}\s")  # shorter than anything that a machine made
+# What may stand between `name:` and its value in YAML: `&anchor`, `!!str`, `!<tag:...>`; then a quote, maybe.
+DECORATED: Final = re.compile(
+    rb"(?:(?:&(?!(?:mut|dyn|impl|const|self)\b)[\w./@$%+\x80-\xff-]{1,128}|!(?:<[^\s<>]{1,128}>|[\w!./:%@+#~-]{1,128}))[ \t]{1,40}"
+    rb"|![ \t]{1,40}(?=[\"'])){1,3}[\"']?(?=[^\s\"'|>])"
+)
+_ONLY_MARKS: Final = re.compile(rb"(?:[&!][^\s,\[\]{}]{0,128}[ \t]{1,8}){1,3}[|>][-+0-9]{0,3}[ \t]*[\r\n]|!!\w{1,40}[ \t]*(?:[\r\n]|$)")
+_TAG_REFERS: Final = re.compile(
+    rb"(?i)!(?:ref|sub|getatt|importvalue|findinmap|select|join|if|condition|base64|cidr|transform|split|secret|env\w*|vault|reference"
+    rb"|include\w*|file|lookup|ssm|var|path|cmd|keyvault|sops|extend|inherit|tag|not|and|or|equals|input|expr|jinja|template)\b"
+)
+_CONTINUES: Final = re.compile(rb"\\\r?\n[ \t]*")
+_OVER_LINES: Final = re.compile(
+    rb"[^\s\"'`<>\\]{1,4096}+\\\r?\n[ \t]{0,60}[^\s\"'`<>\\]{1,4096}+(?:\\\r?\n[ \t]{0,60}[^\s\"'`<>\\]{1,4096}+){0,40}"
+)
+_SHORT: Final = re.compile(rb"\S{0,7}(?<!\\)\s")  # shorter than anything that a machine made
 _SPELLED: Final = re.compile(
     rb"(?i)\b(api|access|secret|private|encryption|unseal|recovery|root|master|licen[sc]e|signing|account|storage|auth|shared|admin|deploy"
     rb"|service|client|app|session|webhook|server|integration|subscription|activation|product) keys?(?: #?\d{1,2})?$"
@@ -136,9 +151,26 @@ def take(
     quote = head[-1] if head else 0
     quoted = quote in (34, 39, 96)
     closed = True
+    if not quoted and data[start : start + 1] in (b"&", b"!") and separator[-1:] == b":":
+        mark = DECORATED.match(data, start)  # YAML's anchors and tags stay, the value behind them is judged
+        if mark is None and _ONLY_MARKS.match(data, start):
+            return  # the value stands in the lines below
+        if mark is not None:
+            head += mark.group()
+            start = mark.end()
+            quote = head[-1]
+            quoted = quote in (34, 39)
+            if _TAG_REFERS.search(mark.group()):
+                force = min(force, STRONG)
+                referred = data[start : start + _LOOK].split(b"\n")[0].strip(b" \t\r\"'")
+                if not looks_random(referred):
+                    return  # `!Ref DbPassword`, `!secret mqtt_password`
     if quoted:
         end, closed = quoted_end(data, start, head, quote)
         value = data[start : min(end, start + _LOOK)]
+    elif separator[-1:] in (b"=", b":") and (lines := _continued(data, start)):
+        end = lines
+        value = _CONTINUES.sub(b"", data[start : min(end, start + _LOOK)])
     else:
         end = bare_end(page, start)
         value = data[start : min(end, start + _LOOK)]
@@ -171,6 +203,12 @@ def take(
                 )
             ),
         )
+
+
+def _continued(data: bytes, start: int) -> int:
+    """The end of a bare value that a `\\` at the end of its line continues on the next; 0 where none does."""
+    match = _OVER_LINES.match(data, start, start + LONGEST)
+    return match.end() if match else 0
 
 
 def quoted_end(data: bytes, start: int, head: bytes, quote: int) -> tuple[int, bool]:
@@ -235,6 +273,29 @@ def _unbalanced(value: bytes) -> bool:
     )
 
 
+_ENCRYPTED: Final = re.compile(rb"(?i):[ \t]+!(?:vault|encrypted)\b[^\n]*$")
+_DECORATION: Final = re.compile(rb"(:[ \t]+)(?:[&!][^\s,\[\]{}]{0,128}[ \t]*){1,3}(?=[|>][-+0-9]*$|$)")
+
+
+def explicit(page: Page, start: int, force: int, kind: str, name_end: int) -> None:
+    """YAML's `? name` with its value after a `:` on the next line; the value begins at `start`."""
+    data = page.data
+    line_at = data.rfind(b"\n", max(0, name_end - _BACK), name_end) + 1
+    opened = _EXPLICIT.match(data, line_at, name_end)
+    if opened is None:
+        return
+    if data[start : start + 1] in (b"|", b">"):
+        below = data.find(b"\n", start, start + 80) + 1
+        if below:
+            _block(page, below, len(opened.group(1)), force, kind)
+        return
+    low = max(0, start - _BACK)
+    take(page, start, force, kind, data[low:start], 0, b":", loose=True)
+
+
+_EXPLICIT: Final = re.compile(rb"((?:[ \t-]*[ \t])?)\?[ \t]+[^\n]*$")
+
+
 def next_line(page: Page, end: int) -> None:
     """The value stands on the line after its name: YAML blocks, wrapped assignments."""
     data = page.data
@@ -242,6 +303,10 @@ def next_line(page: Page, end: int) -> None:
     line_at = data.rfind(b"\n", max(0, start - 80), start) + 1
     above = data[max(0, line_at - _BACK) : line_at - 1].rstrip(b"\r")
     above = above[above.rfind(b"\n") + 1 :]
+    continued = above.endswith(b"\\")
+    if _ENCRYPTED.search(above):
+        return
+    above = _DECORATION.sub(rb"\1", above)
     stripped = above.rstrip(b" \t|>+-0123456789\\").rstrip(b" \t")
     block = above.rstrip()[-1:] in b"|>+-" or above.rstrip(b" \t0123456789+-")[-1:] in b"|>"
     name_end = stripped.rstrip(TO_NAME)
@@ -256,7 +321,7 @@ def next_line(page: Page, end: int) -> None:
     head = data[line_at:start]
     line = _LINE.match(data, start, start + 4096)
     text = line.group() if line else b""
-    if len(head) - len(head.lstrip(b" \t+-")) <= indent:
+    if not continued and len(head) - len(head.lstrip(b" \t+-")) <= indent:
         return
     if re.match(rb"[\w.-]{1,80} +[\w(]", text) and not head.strip(b" \t+"):
         return  # words: a sentence, or code under an `if password:`

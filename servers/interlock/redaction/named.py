@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from .blocks import described, table
 from .decoding import entity, percent
-from .keyed import LEAD, NAME_BYTES, next_line, take
+from .keyed import LEAD, NAME_BYTES, explicit, next_line, take
 from .names import BENIGN, classify
 from .spelled import argument, element, said, spaced
 from .values import is_secret, mixed_case
@@ -29,7 +29,8 @@ _FOLLOWS: Final = re.compile(
     rb"|(?P<nested>[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}\{[^{}]{0,200}?[\"'\\\s]value[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}[\"'\\]{0,4}(?=[^\s\"'\\]))"
     rb"|(?P<variable>[\"']\s{0,4}\{[^{}]{0,240}?\b(?:default|value|secret_string)\s{0,8}=\s{0,8}[\"'](?=[^\s\"'\\]))"
     rb"|(?P<bar>[`\"']?[ \t]{1,40}\|[ \t]{1,40}[`\"']?(?=[^\s|`\"']))"
-    rb"|(?P<next>[\"']{0,2}[ \t]{0,4}[:=][ \t]{0,4}(?:[|>][+-]?\d?|\\)?[ \t]{0,4}\r?\n[ \t+-]{1,60}[\"']?(?=[^\s\"'#]))"
+    rb"|(?P<next>[\"']{0,2}[ \t]{0,4}[:=][ \t]{0,4}(?:[&!][^\s,\[\]{}]{0,128}[ \t]{0,8}){0,2}(?:(?:[|>][+-]?\d?)?[ \t]{0,4}\r?\n[ \t+-]{1,60}|\\\r?\n[ \t+-]{0,60})[\"']?(?=[^\s\"'#]))"
+    rb"|(?P<explicit>[\"']?[ \t]{0,8}\r?\n[ \t]{0,60}:[ \t]{1,40}[\"']?(?=[^\s\"'#]))"
     rb"|(?P<argument>\\?[\"'],[ \t\r\n]{0,40}\\?[\"'](?=[^\s\"'\\]))"
     rb"|(?P<flag>\\?[\"']?[ \t]{1,4}\\?[\"']?(?=[^\s\"'\\-]))"
     rb"|(?P<element>(?:[ \t][^<>\n]{0,80})?>(?=[^<\s]))"
@@ -81,6 +82,8 @@ class Named:
             table(page, end)
         elif kind in ("paired", "nested", "variable"):
             take(page, start, force, word, data[max(0, start - _BACK) : start], 0, b":", loose=True)
+        elif kind == "explicit":
+            explicit(page, start, force, word, name_end)
         elif kind == "bar":
             cell = _CELL.match(data, start)
             if (
