@@ -20,7 +20,10 @@ import pytest
 from cluster.control_plane import ControlPlane, missing
 from installation import Agent, Installation, Reply
 
-KUBECTL = shutil.which("kubectl", path=os.fspath(Path(sys.executable).parent)) or shutil.which("kubectl") or ""
+_BESIDE = os.fspath(Path(sys.executable).parent)
+KUBECTL = (  # INTERLOCK_TEST_KUBECTL: another version
+    os.environ.get("INTERLOCK_TEST_KUBECTL") or shutil.which("kubectl", path=_BESIDE) or shutil.which("kubectl") or ""
+)
 NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", "annotations": {"kwok.x-k8s.io/node": "fake"}}}
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from interlock.guard.errors import Code, Refused
 
 _STEP: Final = re.compile(
-    r"\.?(?:\[(\*|-?\d{1,6}|'[^']{1,200}'|\"[^\"]{1,200}\")\]|\"([^\"]{1,200})\"|(\*|[A-Za-z0-9_$@/-]+))"
+    r"\.?(?:\[(\*|-?\d{1,6}|'[^']{1,200}'|\"[^\"]{1,200}\")\]|\"([^\"]{1,200})\"|(\*|[A-Za-z0-9_$@][A-Za-z0-9_$@/-]*))"
 )
 
 

@@ -113,6 +113,7 @@ def _table(kubectl: Kubectl, call: Call, args: Get, plan: ReadPlan) -> Result:
     if args.sort_by.startswith((".", "{")):
         if len(plan.targets) > 1:
             raise Refused(Code.INVALID, "sorting by a path goes with one kind", hint="sort by a column, such as AGE")
+        jsonpath.parse(names.path(args.sort_by))
         argv.append(f"--sort-by={{{names.path(args.sort_by)}}}")
     argv += ["--", ",".join(target.resource.argument for target in plan.targets)]
     argv += [first.name] if first.name else []
@@ -150,7 +151,12 @@ class _Rows:
 
     def sort(self, by: str) -> None:
         column = by.upper()
-        if column in self._columns:
+        if by and not by.startswith((".", "{")):
+            if column not in self._columns:
+                known = ", ".join(self._columns)
+                raise Refused(
+                    Code.INVALID, "this table has no such column", hint=f"sort by one of {known}, or by a path"
+                )
             self.rows.sort(key=lambda row: (_number(self.cell(row, column)), self.cell(row, column)))
 
     def names_only(self, kind: str) -> None:
