@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interlock.files.patterns import compile_pattern
+from interlock.files.redacted import Block
 from interlock.guard.errors import Refused
+from interlock.paths import Opened
 
 
 def test_lines_by_regex_and_by_text(server: FilesServer, work: Path):
@@ -96,14 +99,56 @@ def test_answers_are_bounded_and_say_so(server: FilesServer, work: Path):
     assert "3 matching lines" in text and "there are more" in text
 
 
-def test_a_large_file_is_searched_in_blocks(server: FilesServer, work: Path):
+def test_a_large_file_is_searched_in_blocks_when_it_is_named(server: FilesServer, work: Path):
     line = b"2026-01-01T00:00:00Z INFO all is well with the world today, nothing to see\n"
     (work / "big.log").write_bytes(line * 200_000 + b"ERROR needle here\n")
+    text = server.call("search_files", path="big.log", pattern="needle")
+    assert body(text).splitlines()[1] == "200001: ERROR needle here" and "not searched" not in text
     text = server.call("search_files", path=".", pattern="needle")
-    assert body(text).splitlines()[1] == "200001: ERROR needle here"
+    assert "0 matching lines" in text and "files over 8.4 MB are searched only when named" in text
+
+
+def test_what_of_a_file_was_not_searched_is_said(server: FilesServer, work: Path, monkeypatch: pytest.MonkeyPatch):
+    line = b"all is well with the world today, nothing to see\n"
+    (work / "late").write_bytes(line * 200_000 + b"\0needle\n")
+    (work / "binary").write_bytes(b"\0needle\n")
+    for name in ("late", "binary"):
+        assert "not to its end" in server.call("search_files", path=name, pattern="needle")
+    (work / "long.txt").write_bytes(line * 400_000)
+    monkeypatch.setattr("interlock.files.searching._SECONDS", 0.0)
+    text = server.call("search_files", path="long.txt", pattern="needle")
+    assert "0 matching lines" in text and "of the last file: what follows was not searched" in text
 
 
 # ---------------------------------------------------------------- no oracle
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_search_looks_at_as_much_whatever_the_secret_is(
+    server: FilesServer, work: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+):
+    """A file is redacted or not by its size and its name, so that the time tells nothing of its secrets."""
+    from interlock.files.redacted import Reader
+
+    token = "gh" + "p_16C7e42F292c6912E7710c838347Ae178B4a"
+    line = "all is well with the world today, nothing to see\n"
+    (work / "x.log").write_text(line * (200_000 if large else 10) + f"token: {token}\n")
+    blocks, asked = Reader.blocks, []
+
+    def counting(self: Reader, opened: Opened) -> Iterator[Block]:
+        for block in blocks(self, opened):
+            asked.append(block)
+            yield block
+
+    monkeypatch.setattr(Reader, "blocks", counting)
+    counts = []
+    for path in ("x.log", ".") if large else ("x.log",):
+        for pattern in (token[:8], token[:7] + "f"):
+            asked.clear()
+            text = server.call("search_files", path=path, pattern=pattern)
+            counts.append((path, len(asked), text.split("<untrusted")[0].split(": ", 1)[1].split("id=")[0]))
+    assert len(set(counts)) == (2 if large else 1)
+
 
 ALPHABET = "ab1_. é"
 SECRETS = st.text(st.sampled_from("abhXY12"), min_size=20, max_size=20)

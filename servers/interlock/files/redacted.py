@@ -93,6 +93,7 @@ class Block:
     shown: str
     matched: bytes
     count: int
+    last: bool  # the file ends here
 
 
 class Reader:
@@ -201,30 +202,30 @@ class Reader:
     def blocks(self, opened: Opened) -> Iterator[Block]:
         """The whole of a text file of any size in redacted blocks of whole lines, at constant memory, for matching.
 
-        Binary files have none. Bytes that are no UTF-8 are read as U+FFFD.
+        Raises Refused where it comes to what is no text. Bytes that are no UTF-8 are read as U+FFFD.
         """
         fd = opened.read_fd()
         try:
             head = os.pread(fd, HEAD, 0)
-            if binary_kind(head) is not None:
-                return
+            refuse_binary(head, opened.real, opened.stat.st_size)
             if opened.stat.st_size <= WHOLE or encoding_of(head[:2]).mark:
                 data = _pread(fd, WHOLE + 1, 0)
                 encoding = encoding_of(data[:3]) if data[:2] in (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb") else UTF8
                 if len(data) <= WHOLE:
                     text = data[len(encoding.mark) :].decode(encoding.codec, "replace")
-                    if "\0" not in text:
-                        yield _block(_pieces(text, self.detector.spans(text, opened.real), 0, len(text)))
+                    if "\0" in text:
+                        raise _no_text(opened.real)
+                    yield _block(_pieces(text, self.detector.spans(text, opened.real), 0, len(text)), last=True)
                     return
                 if encoding.mark and encoding.name != UTF8_MARK.name:
-                    return
+                    raise too_large(opened.real, opened.stat.st_size)
             start = 0
             while True:
                 end = _line_end(fd, start + BLOCK)
                 pieces, _, whole = self._region(fd, start, end, opened.real)
-                block = _block(pieces)
+                block = _block(pieces, last=whole)
                 if b"\0" in block.matched:
-                    return
+                    raise _no_text(opened.real)
                 yield block
                 if whole:
                     return
@@ -284,12 +285,16 @@ def _count(pieces: list[tuple[str, bool]]) -> int:
     return sum(1 for _, secret in pieces if secret)
 
 
-def _block(pieces: list[tuple[str, bool]]) -> Block:
+def _no_text(real: str) -> Refused:
+    return Refused(Code.INVALID, f"{shown(real)} is no text to its end")
+
+
+def _block(pieces: list[tuple[str, bool]], *, last: bool) -> Block:
     matched = b"".join(
         b"\xff" if secret else piece.encode("utf-8", "replace").replace(b"\xef\xbf\xbd", b"\xff")
         for piece, secret in pieces
     )
-    return Block(_joined(pieces), matched, _count(pieces))
+    return Block(_joined(pieces), matched, _count(pieces), last)
 
 
 def _line_end(fd: int, at: int) -> int:

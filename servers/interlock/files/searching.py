@@ -2,7 +2,8 @@
 
 ripgrep's own output never reaches an answer: a name it gives is opened beneath the root like any other, and a line
 counts only if its redacted form matches (`patterns`). Protected files are not searched. It is told to read every file
-as text, so that nothing but the pattern decides which files are candidates.
+as text, so that nothing but the pattern decides which files are candidates. Candidates cost time, so they are small:
+how long a search takes says little of what is hidden in them. A large file is searched when it is named, and whole.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .arguments import SearchFiles
 from .bounds import Bounds
 from .hard_links import refuse_foreign_names
 from .patterns import Pattern, compile_pattern
-from .redacted import Block
+from .redacted import WHOLE, Block
 from .text import counted, size_text
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class _Found:
     redactions: int = 0
     left_out: int = 0  # files that a rule of the policy keeps from being listed
     full: bool = False
-    late: bool = False  # a file was not searched to its end in time
+    late: int = 0  # the line before which a file was left because the time was over
+    cut: bool = False  # a file that was named, or had been begun, was not searched to its end: it is no text
 
     def add(self, line: str, hit: bool) -> bool:
         """False when the answer is full."""
@@ -146,7 +148,7 @@ def run_search(files: Files, permit: Permit) -> Result:
     consented = permit.decision if permit.approval is not None else None
     names, late = _names(files, plan, args, call)
     for name in names:
-        if call.link.cancelled or time.monotonic() > until:
+        if call.link.cancelled or (name and time.monotonic() > until):
             late = True
             break
         if plan.pattern is None:
@@ -157,7 +159,7 @@ def run_search(files: Files, permit: Permit) -> Result:
     what = counted(found.hits, "file")
     if plan.pattern is not None:
         what = f"{counted(found.hits, 'matching line')} in {counted(found.files, 'file')}"
-    late = late or found.late
+    late = late or found.late > 0
     header = f"{shown(plan.opened.real)}: {what}"
     if found.full:
         header += "; there are more: narrow the path, the glob or the pattern, or raise limit"
@@ -165,7 +167,15 @@ def run_search(files: Files, permit: Permit) -> Result:
         header += f"; {counted(found.left_out, 'file')} left out by the policy's rules"
     if plan.pattern is not None and plan.is_folder and any(map(plan.bounds.judges, ("read", "list"))):
         header += "; files that the policy's rules keep from being read are not searched"
-    if late:
+    if plan.pattern is not None and plan.is_folder:
+        header += f"; files over {size_text(WHOLE)} are searched only when named"
+    if found.cut:
+        header += "; a file is no readable text, or not to its end: what is beyond was not searched"
+    if late and found.late:
+        header += (
+            f"; stopped after {_SECONDS:.0f} s before line {found.late} of the last file: what follows was not searched"
+        )
+    elif late:
         header += f"; stopped after {_SECONDS:.0f} s: narrow the path or the glob"
     text = "\n".join(found.lines) + ("\n" if found.lines else "")
     return Result(text=text, header=header, untrusted=True, redactions=found.redactions, truncated=found.full or late)
@@ -176,18 +186,18 @@ def _names(files: Files, plan: SearchPlan, args: SearchFiles, call: Call) -> tup
 
     And whether there may be more: it took too long, or there were too many.
     """
+    if not plan.is_folder:
+        return [""], False  # always looked through: what is skipped for its raw bytes tells of them by the time it took
     broker: Any = files.world.broker
     if broker is None:
         raise Broken("search needs the broker, and this process has none", hint="restart the server")
-    if not plan.is_folder:
-        return _candidate(broker, plan), False
     argv = [*_STATIC, *(("--no-ignore",) if args.ignored else _NO_GLOBAL)]
     if args.glob:
         argv.append(f"--glob={args.glob}")
     if plan.pattern is None:
         argv.append("--files")
     else:
-        argv += ["--files-with-matches", "--text", "--no-mmap", "-e", plan.pattern.ripgrep]
+        argv += ["--files-with-matches", "--text", "--no-mmap", f"--max-filesize={WHOLE}", "-e", plan.pattern.ripgrep]
     argv += ["--", "."]
     folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=plan.opened.fd)
     names: list[str] = []
@@ -210,18 +220,6 @@ def _names(files: Files, plan: SearchPlan, args: SearchFiles, call: Call) -> tup
     finally:
         os.close(folder)
     return sorted(names), late
-
-
-def _candidate(broker: Any, plan: SearchPlan) -> list[str]:
-    """The path itself, where it is a file in which ripgrep finds the pattern (or does not come to an end)."""
-    assert plan.pattern is not None
-    fd = plan.opened.read_fd()
-    try:
-        argv = ["--no-config", "--no-messages", "--text", "--quiet", "-e", plan.pattern.ripgrep, "--", "-"]
-        done = broker.run(RIPGREP, argv, stdin=fd, timeout=_FINDING)
-    finally:
-        os.close(fd)
-    return [] if done.code == 1 else [""]
 
 
 def _path(plan: SearchPlan, name: str) -> str:
@@ -264,9 +262,11 @@ def _search_file(
     """Add one file's matching lines. False when the answer is full. What may not be read has none."""
     path = _path(plan, name)
     bounds = plan.bounds
+    first = 1
     try:
         opened = bounds.roots.open(path)
     except Refused:
+        found.cut = found.cut or not name
         return True
     try:
         forbidden = bounds.protected(opened.real, change=False) or bounds.known_secret(opened.real)
@@ -279,7 +279,6 @@ def _search_file(
         except Refused:
             return True
         title = f"{shown(name or opened.real)} ({size_text(opened.stat.st_size)})"
-        first = 1
         for block in files.reader.blocks(opened):
             assert plan.pattern is not None
             if not _add_block(block, plan.pattern, args.context, first, title, found):
@@ -287,10 +286,11 @@ def _search_file(
             first += block.matched.count(b"\n")
             if found.lines and found.lines[-1] is not title:
                 title = ""
-            if time.monotonic() > until:
-                found.late = True
+            if time.monotonic() > until and not block.last:
+                found.late = first
                 break
     except (Refused, OSError):
+        found.cut = found.cut or not name or first > 1
         return True
     finally:
         opened.close()
