@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -38,6 +40,26 @@ def executable() -> Path | None:
         (int(match[1]), one) for one in real.parent.glob("kubectl.1.*") if (match := _VERSIONED.match(one.name))
     ]
     return max(versions)[1] if versions else real
+
+
+def trouble() -> str:
+    """What is wrong with this machine's kubectl, for `doctor`; empty where nothing is. Starts it once."""
+    binary = executable()
+    if binary is None:
+        return "kubectl is not installed: install it and restart the server"
+    try:
+        done = subprocess.run(
+            [os.fspath(binary), "version", "--client", "--output=json"],
+            capture_output=True, text=True, timeout=10, check=False, stdin=subprocess.DEVNULL,
+            env={"HOME": "/nonexistent", "KUBERC": "off"},
+        )  # fmt: skip
+        version = json.loads(done.stdout)["clientVersion"]
+        found = int(version["major"]), int(version["minor"].rstrip("+"))
+    except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
+        return f"{binary} does not tell its version"
+    if found < OLDEST:
+        return f"kubectl {found[0]}.{found[1]} is too old: {OLDEST[0]}.{OLDEST[1]} or newer is needed"
+    return ""
 
 
 def cache_folder() -> Path:

@@ -65,7 +65,8 @@ def _asked(args: Any) -> tuple[str, str]:
     if isinstance(args, Logs):
         return names.kind_and_name(args.pod, "") if "/" in args.pod else ("pods", names.name(args.pod))
     if isinstance(args, Get):
-        names.selector(args.selector), names.fields(args.field_selector)
+        names.selector(args.selector)
+        names.fields(args.field_selector)
     return names.kind_and_name(args.kind, getattr(args, "name", ""))
 
 
@@ -124,7 +125,7 @@ def _table(kubectl: Kubectl, call: Call, args: Get, plan: ReadPlan) -> Result:
         block.keep_within(plan.bounds, first.context, first.namespace)
         block.sort(args.sort_by)
         if args.output == "name":
-            block.names_only(plan.targets[0].resource.name if len(blocks) == 1 else "")
+            block.names_only(first.resource.name if len(blocks) == 1 else "")
     return _page(blocks, args, call, first, redacted.count)
 
 
@@ -132,7 +133,8 @@ class _Rows:
     """One table of kubectl's: its head, its rows, and the columns by their places."""
 
     def __init__(self, block: str) -> None:
-        self.head, *self.rows = block.splitlines()
+        lines = block.splitlines()
+        self.head, self.rows = lines[0], lines[1:]
         self._columns = {match.group(): match.start() for match in _WORDS.finditer(self.head)}
         self.total = len(self.rows)
         self.left_out = 0
