@@ -85,7 +85,7 @@ class Detector:
         """
         from .roundtrip import put_back
 
-        return put_back(new, current, target, self.spans(current, target))
+        return put_back(new, current, target, lambda text: self.spans(text, target))
 
     @staticmethod
     def known_container(path: str, head: str = "") -> str | None:

@@ -8,12 +8,10 @@ from typing import Any, Final
 
 from interlock.documents import DocumentError, load_documents
 
-from .lines import DESTINATIONS
-from .names import WORDS
+from .destinations import is_harmless, names_destination
 
 Path = tuple[str | int, ...]
 _NAMES: Final = ("name", "key", "id")
-_DESTINATIONS: Final = frozenset(word.rstrip("?") for word in DESTINATIONS.split("|")) | {"host", "endpoint"}
 _ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -73,7 +71,7 @@ class Located:
                 for other in self.values.keys() | after.values.keys()
                 if self.values.get(other, _NONE) != after.values.get(other, _NONE)
                 for depth, part in enumerate(other)
-                if isinstance(part, str) and _is_destination(part)
+                if isinstance(part, str) and _steers(other, depth)
             ]
         return sorted(
             {_name(other) for above, other in after.destinations if other != path and path[: len(above)] == above}
@@ -185,9 +183,12 @@ def _others_equal(old: list[Any], new: list[Any], index: int) -> bool:
     )
 
 
-def _is_destination(key: str) -> bool:
-    words = [word.decode().lower() for word in WORDS.findall(key.encode("utf-8", "replace"))]
-    return bool(words) and (words[-1] in _DESTINATIONS or "".join(words) in _DESTINATIONS)
+def _steers(path: Path, depth: int) -> bool:
+    """Whether the key at this depth says where something goes, and what stands below it there has a part in that."""
+    if not names_destination(str(path[depth])):
+        return False
+    leaf = next((part for part in reversed(path) if isinstance(part, str) and not part.startswith("[")), "")
+    return leaf == path[depth] or not is_harmless(leaf)
 
 
 def _name(path: Path) -> str:

@@ -2,14 +2,15 @@
 
 The originals come from the target's current content, redacted again; no store of secrets exists. Only in place: in
 YAML, JSON and TOML at the same key path, elsewhere on a line that the diff leaves unchanged and unmoved. When
-something beside it that says where the secret goes has changed, a person is asked. All else is refused.
+something around it that says where the secret goes has changed, or a document cannot be read for certain, a person
+is asked. All else is refused, also what would make a secret that went back readable for the agent.
 """
 # ruff: noqa: E501
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -35,12 +36,13 @@ class Place:
     secret: int = -1
 
 
-def put_back(new: str, current: str, target: str, secrets: Sequence[Span]) -> PutBack:
-    """See `Detector.put_back`. `secrets` are the current content's, in order."""
+def put_back(new: str, current: str, target: str, find: Callable[[str], Sequence[Span]]) -> PutBack:
+    """See `Detector.put_back`. `find` gives a text's secrets, in order."""
     if "[secret:" not in new:
         return PutBack(new)
     if new == current:
         return PutBack(new)  # placeholders that are the file's own text
+    secrets = find(current)
     shown, here = _shown(current, secrets)
     there = _places(new, shown, here, target)
     if not there:
@@ -48,24 +50,36 @@ def put_back(new: str, current: str, target: str, secrets: Sequence[Span]) -> Pu
     kind = document_kind(target, current)
     before = locate(shown, [(one.start, one.end) for one in here], kind) if kind else None
     after = locate(new, [(one.start, one.end) for one in there], kind) if before is not None else None
-    lines = match_lines(shown, new)
+    if before is not None and after is None:
+        raise _refused(
+            f"the new content cannot be read for certain as {kind.upper()} (a key twice, an alias, a template, or broken),"
+            " so it is not known where its secrets would go",
+            "mend that part and write again; everything else may stay as it is",
+        )
+    by_line = [place.start for number, place in enumerate(there) if after is None or number not in after.paths]
+    lines = match_lines(shown, new) if by_line else None
+    if lines is not None:
+        lines.read(by_line)
     chosen: list[tuple[Place, int]] = []
     asks: list[str] = []
+    if kind and before is None:
+        asks.append(f"the file cannot be read for certain as {kind.upper()}, so it is not known where its secrets go")
     by_path: list[tuple[int, int]] = []
     for number, place in enumerate(there):
-        if before is not None and after is not None and number in after.paths:
+        if lines is None or (before is not None and after is not None and number in after.paths):
+            assert before is not None and after is not None
             secret, ask = _at_path(number, place, before, after, here)
             if secret >= 0:
                 by_path.append((number, secret))
         else:
-            secret, ask = _on_line(place, lines, shown, new, here)
+            secret, ask = _on_line(place, lines, here)
         chosen.append((place, here[secret].secret))
         asks += ask
-    text = _restore(new, chosen, current, secrets)
+    text, restored = _restore(new, chosen, current, secrets)
     if before is not None and after is not None and kind:
         _verify(text, new, current, kind, after, [number for number, _ in by_path])
-    count = sum(1 for _, secret in chosen if secret >= 0)
-    return PutBack(text, tuple(dict.fromkeys(asks)), count)
+    _still_hidden(text, restored, find)
+    return PutBack(text, tuple(dict.fromkeys(asks)), len(restored))
 
 
 def document_kind(target: str, current: str) -> str:
@@ -75,7 +89,7 @@ def document_kind(target: str, current: str) -> str:
         return KINDS[suffix]
     if current.lstrip()[:1] == "{" and current.rstrip()[-1:] == "}":
         return "json"
-    if suffix in ("", ".conf", ".config") and ("\napiVersion:" in current[:4096] or current.startswith("apiVersion:")):
+    if suffix in ("", ".conf", ".config") and ("\napiVersion:" in current or current.startswith("apiVersion:")):
         return "yaml"
     return ""
 
@@ -166,25 +180,29 @@ def _at_path(
     return held[mine.index(number)], asks
 
 
-def _on_line(place: Place, lines: LineMatch, shown: str, new: str, here: Sequence[Place]) -> tuple[int, list[str]]:
+def _on_line(place: Place, lines: LineMatch, here: Sequence[Place]) -> tuple[int, list[str]]:
     """The secret on the same line, which must be unchanged and unmoved."""
-    there = lines.new_line(place.start)
+    there = lines.new.line_of(place.start)
     old = lines.same.get(there)
     if old is None:
         raise _refused(
             f"line {there + 1} holds a placeholder and was changed, moved or copied",
             _LEAVE_IT,
         )
-    offset = place.start - lines.new_starts[there] + lines.old_starts[old]
+    offset = place.start - lines.new.starts[there] + lines.old.starts[old]
     at = bisect_right([one.start for one in here], offset) - 1
     if at < 0 or here[at].start != offset or here[at].text != place.text:
         raise _refused(f"the placeholder in line {there + 1} is not where the file has a secret", _LEAVE_IT)
-    return at, lines.asks(old, there)
+    return at, lines.asks(old, there, place.start)
 
 
-def _restore(new: str, chosen: Sequence[tuple[Place, int]], current: str, secrets: Sequence[Span]) -> str:
+def _restore(
+    new: str, chosen: Sequence[tuple[Place, int]], current: str, secrets: Sequence[Span]
+) -> tuple[str, list[tuple[int, int]]]:
+    """The text with its originals, and where they stand in it."""
     parts: list[str] = []
-    at = 0
+    restored: list[tuple[int, int]] = []
+    at = length = 0
     for place, number in chosen:
         start, end = place.start, place.end
         if number < 0:
@@ -195,8 +213,25 @@ def _restore(new: str, chosen: Sequence[tuple[Place, int]], current: str, secret
                 raise _refused("a placeholder lost its quotes", _LEAVE_IT)
             start, end = start - 1, end + 1
         parts += (new[at:start], current[secret.start : secret.end])
+        length += start - at
+        restored.append((length, length + secret.end - secret.start))
+        length += secret.end - secret.start
         at = end
-    return "".join([*parts, new[at:]])
+    return "".join([*parts, new[at:]]), restored
+
+
+def _still_hidden(text: str, restored: Sequence[tuple[int, int]], find: Callable[[str], Sequence[Span]]) -> None:
+    """Refuses a change around a secret after which nothing would give it away any more: the next read would show it."""
+    found = find(text)
+    ends = [one.end for one in found]
+    for start, end in restored:
+        at = bisect_left(ends, end)
+        if at == len(found) or found[at].start > start:
+            line = text.count("\n", 0, start) + 1
+            raise _refused(
+                f"after this change nothing would tell that line {line} holds a secret: what names it was changed",
+                "leave the lines beside the placeholder as they are, or write the line without the secret",
+            )
 
 
 def _verify(text: str, new: str, current: str, kind: str, after: Located, numbers: Sequence[int]) -> None:
