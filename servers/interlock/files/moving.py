@@ -18,6 +18,7 @@ from .plans import (
     Plan,
     changed_keys,
     parents,
+    put_back,
     refuse_foreign_owner,
     refused_by_name,
     small_content,
@@ -115,7 +116,7 @@ def _look(files: Files, bounds: Bounds, source: tuple[Place, str], target: tuple
         f"{shown(here.real)}: moved to {shown(there.real)} ({counted(found.files, 'entry')}, {size_text(found.size)})"
     )
     if onto is not None:
-        header += "; the file that was there can be put back"
+        header += f"; {put_back(bounds, size, 'the file that was there can be put back')}"
     if makes:
         header += f"; folders made: {', '.join(shown(step.path) for step in makes)}"
     plan = Plan(bounds, [*makes, *steps], "", header, before=top.effect)

@@ -6,6 +6,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -52,6 +53,16 @@ def refused_by_name(action: Action) -> bool:
     """Whether the builtin rules refuse this action anyway: then nothing more is looked at."""
     flags = action.attributes
     return not flags["inside"] or flags["protected"] is True or flags["own"] is True
+
+
+def put_back(bounds: Bounds, size: int, kept: str) -> str:
+    """What is promised of a change that replaces or takes so many bytes: `kept`, or that it is not kept.
+
+    The rule is the store's own (`Snapshots.fits`): then the change is of class `none`, and only a person allows it.
+    """
+    if size <= bounds.policy.snapshots.max_size // 2:
+        return kept
+    return "it is too large for the store of snapshots, so it is NOT KEPT and cannot be put back"
 
 
 def temp_name() -> str:
@@ -116,6 +127,9 @@ def perform(ground: Ground, steps: Sequence[Step]) -> None:
         for step in steps:
             step.do(ground)
             done.append(step)
+        for step in steps:
+            with suppress(OSError):  # all is done; what is left over is hidden beside its place
+                step.finish(ground)
     except (Failed, OSError) as error:
         problem = _problem(error)
         try:

@@ -17,7 +17,7 @@ from .arguments import CleanUpArguments, DeleteFile
 from .bounds import Bounds
 from .extent import Extent, below, extent, same_names
 from .ground import Print
-from .plans import Plan, refused_by_name, temp_name
+from .plans import Plan, put_back, refused_by_name, temp_name
 from .steps import Step, Take
 from .text import counted, size_text
 
@@ -67,7 +67,9 @@ def look_delete(files: Files, call: Call) -> Look:
     finally:
         place.close()
     what = kind_of(place.stat.st_mode).split(" ", 1)[1]
-    header = f"{shown(place.real)}: deleted ({what}, {_amount(found)}); it can be put back"
+    header = (
+        f"{shown(place.real)}: deleted ({what}, {_amount(found)}); {put_back(bounds, found.size, 'it can be put back')}"
+    )
     plan = Plan(bounds, [step], "", header, before=files.reader.digest(action.effect))
     return Look((action, *below(bounds, files.reader, "delete", place.real, found)), plan, size=found.size)
 
@@ -76,7 +78,8 @@ def preview_clean_up(files: Files, call: Call, look: Look) -> str:
     """Without the time of day: what a person said yes to is the same a minute later."""
     plan = look.plan
     assert isinstance(plan, Plan)
-    return f"{plan.header.partition('; restorable until ')[0]}; restorable for {plan.keep} s\n{plan.preview}"
+    header, promised, _ = plan.header.partition("; restorable until ")
+    return f"{header}{f'; restorable for {plan.keep} s' if promised else ''}\n{plan.preview}"
 
 
 def preview_delete(files: Files, call: Call, look: Look) -> str:
@@ -183,7 +186,7 @@ def _clean_up(
     verb = "would be taken" if dry else "taken"
     header = f"clean-up {shown(args.name)} in {shown(path)}: {len(steps)} {verb}"
     header += f" ({counted(count, 'entry')}, {size_text(size)})"
-    header += f"; restorable until {until}, then the space is freed"
+    header += f"; {put_back(bounds, size, f'restorable until {until}, then the space is freed')}"
     if len(lines) > _SHOWN:
         lines = [*lines[:_SHOWN], f"… and {len(lines) - _SHOWN} more"]
     plan = Plan(bounds, steps, "\n".join(lines) + ("\n" if lines else ""), header, keep=rule.keep)

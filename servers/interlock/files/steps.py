@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final
 
+from interlock.guard.errors import Code, Failed
+from interlock.path_names import shown
 from interlock.paths import Place
 
 from . import copying
@@ -40,6 +42,9 @@ class Step:
         """Act. Raises Failed or OSError; then this step has not happened."""
         raise NotImplementedError
 
+    def finish(self, ground: Ground) -> None:
+        """Let go of what was kept at hand until all steps of the change were done."""
+
     def mend(self, ground: Ground) -> None:
         """Clear away what a killed process left of this step."""
 
@@ -56,6 +61,10 @@ class Step:
         return {"step": self.kind, **kept}
 
 
+def _not_kept(path: str) -> Failed:
+    return Failed(f"what was at {shown(path)} was too large to be kept, so it cannot be put back", code=Code.UNKNOWN)
+
+
 @dataclass
 class Write(Step):
     """A regular file gets new content; a new file gets its first. `saved` names the old content in the slot."""
@@ -68,10 +77,12 @@ class Write(Step):
     sha: str
     saved: str = ""
     source: str = ""  # absolute path of the content in another change's slot, with all that belongs to it
+    mtime: int = 0  # of the source, which the copy keeps; tells files too large for a digest apart
+    lost: bool = False  # the old content is too large for the store: it is not kept
     _content: bytes | None = field(default=None, repr=False)
 
     def save(self, ground: Ground) -> None:
-        if self.before is None:
+        if self.before is None or self.lost:
             return
         with ground.at(self.path) as place, ground.store() as slot:
             fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.parent)
@@ -128,7 +139,7 @@ class Write(Step):
             if temp is None:
                 return
             now = Print.of(place.parent, place.name)
-            swapped = self.is_after(now) and not (temp.sha == self.sha and temp.size == self.size)
+            swapped = self.is_after(now) and not self.is_after(temp)
             if swapped and self.before is not None and not self.before.has_content_of(temp):
                 exchange(place.parent, self.temp, place.parent, place.name)  # it was somebody else's new content
             copying.remove_entry(place.parent, self.temp)
@@ -145,13 +156,15 @@ class Write(Step):
     def is_after(self, now: Print | None) -> bool:
         if now is None or not stat.S_ISREG(now.kind) or now.size != self.size:
             return False
-        return now.sha == self.sha if now.sha and self.sha else True
+        return now.sha == self.sha if now.sha and self.sha else self.mtime != 0 and now.mtime == self.mtime
 
     def back(self, ground: Ground) -> None:
         with ground.at(self.path) as place:
             now = Print.of(place.parent, place.name)
             if not self.is_after(now):
                 raise conflict(self.path)
+            if self.lost and self.before is not None:
+                raise _not_kept(self.path)
             if self.before is None:
                 os.unlink(place.name, dir_fd=place.parent)
             else:
@@ -176,10 +189,11 @@ class Take(Step):
     before: Print
     copied: bool = False
     tree: str = ""  # digest of the copy
+    lost: bool = False  # too large for the store: it is not kept, and removed once all steps are done
     _check: Callable[[int, str], str] | None = field(default=None, repr=False)  # why the tree may not go, if so
 
     def save(self, ground: Ground) -> None:
-        if not self.copied:
+        if not self.copied or self.lost:
             return
         with ground.at(self.path) as place, ground.store() as slot:
             copying.copy_entry(place.parent, place.name, slot, self.item)
@@ -189,13 +203,14 @@ class Take(Step):
 
     def do(self, ground: Ground) -> None:
         with ground.at(self.path) as place, ground.store() as slot:
-            where, name = (place.parent, self.hidden) if self.copied else (slot, self.item)
+            aside = self.copied or self.lost
+            where, name = (place.parent, self.hidden) if aside else (slot, self.item)
             rename_new(place.parent, place.name, where, name)
             try:
                 why = self._why_not(where, name)
                 if why:
                     raise conflict(self.path, why)
-                if self.copied:  # a second name says that it was compared and may be removed
+                if aside:  # a second name says that it was compared and may be removed
                     rename_new(where, name, where, self._verified)
                     name = self._verified
                 else:
@@ -204,9 +219,15 @@ class Take(Step):
             except BaseException:
                 rename_new(where, name, place.parent, place.name)
                 raise
-            if self.copied:
+            if self.copied and not self.lost:
                 with contextlib.suppress(OSError):  # it is gone from its place, and its copy is verified
                     copying.remove_entry(where, name)
+
+    def finish(self, ground: Ground) -> None:
+        if self.lost:
+            with lenient(ground, self.path) as place:
+                if place is not None:
+                    copying.remove_entry(place.parent, self._verified)
 
     @property
     def _verified(self) -> str:
@@ -216,17 +237,18 @@ class Take(Step):
         found = os.lstat(name, dir_fd=folder)
         if not self.before.is_entry(Print.from_stat(found)):
             return "something else took its place"
-        if self.copied and copying.digest(folder, name) != self.tree:
+        if self.copied and not self.lost and copying.digest(folder, name) != self.tree:
             return "it changed after it was copied"
         return self._check(folder, name) if self._check is not None else ""
 
     def mend(self, ground: Ground) -> None:
-        if not self.copied:
+        if not self.copied and not self.lost:
             return
         with lenient(ground, self.path) as place:
             if place is None:
                 return
-            copying.remove_entry(place.parent, self._verified)
+            if not self.lost:
+                copying.remove_entry(place.parent, self._verified)
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 rename_new(place.parent, self.hidden, place.parent, place.name)
 
@@ -236,7 +258,7 @@ class Take(Step):
         if not self.copied and self._stored(ground):
             return AFTER
         if now is None:
-            return AFTER if self._stored(ground) else OTHER
+            return AFTER if self.lost or self._stored(ground) else OTHER
         return BEFORE if self.before.is_entry(now) else OTHER
 
     def _stored(self, ground: Ground) -> bool:
@@ -245,7 +267,11 @@ class Take(Step):
 
     def back(self, ground: Ground) -> None:
         with ground.at(self.path) as place, ground.store() as slot:
-            bring(slot, self.item, place, self.hidden, copied=self.copied)
+            if self.lost:
+                rename_new(place.parent, self._verified, place.parent, place.name)
+                sync_folder(place.parent)
+            else:
+                bring(slot, self.item, place, self.hidden, copied=self.copied)
 
 
 @dataclass
@@ -304,10 +330,11 @@ class Shift(Step):
     onto: Print | None = None
     saved: str = ""
     temp: str = ""
+    lost: bool = False  # what is replaced is too large for the store: it is not kept
     _check: Callable[[int, str], str] | None = field(default=None, repr=False)  # why the tree may not move, if so
 
     def save(self, ground: Ground) -> None:
-        if self.onto is None:
+        if self.onto is None or self.lost:
             return
         with ground.at(self.to) as place, ground.store() as slot:
             fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.parent)
@@ -375,6 +402,8 @@ class Shift(Step):
         with ground.at(self.path) as source, ground.at(self.to) as target:
             if not self.before.is_entry(entry_at(target.parent, target.name)):
                 raise conflict(self.to)
+            if self.lost and self.onto is not None:
+                raise _not_kept(self.to)
             rename_new(target.parent, target.name, source.parent, source.name)
             if self.onto is not None:
                 with ground.store() as slot:

@@ -17,7 +17,7 @@ from . import copying
 from .bounds import Bounds
 from .extent import Extent, below, extent, hidden_otherwise, mark_of, moved, same_names
 from .ground import Ground, Print
-from .plans import Plan, changed_keys, small_content, temp_name
+from .plans import Plan, changed_keys, put_back, small_content, temp_name
 from .removing import take
 from .renames import can_rename
 from .steps import (
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 def capture(plan: Plan, slot: Slot) -> None:
     """Save what the steps will replace, then seal. Raises Refused; then nothing has happened."""
     ground = Ground(plan.bounds.roots, slot.path)
+    if slot.too_large:  # a person consented to its loss: nothing is stored that the store cannot account for
+        for step in plan.steps:
+            if isinstance(step, Write | Take | Shift):
+                step.lost = True
     try:
         for step in plan.steps:
             step.save(ground)
@@ -81,6 +85,8 @@ def settle(bounds: Bounds, slot: Slot) -> Outcome:
             step.mend(ground)
         states = [step.state(ground) for step in steps]
         if all(state in (AFTER, EITHER) for state in states):
+            for step in steps:
+                step.finish(ground)
             return Outcome.DONE
         if not all(state in (BEFORE, AFTER, EITHER) for state in states):
             return Outcome.UNKNOWN
@@ -141,6 +147,7 @@ class _Undo:
                     raise _drifted(step.path, "it is not there any more")
                 if not step.is_after(now):
                     self.asks.append(f"{shown(step.path)} changed since it was made; undo takes the newer content away")
+                self.size += now.size
                 self._act("delete", step.path, effect=self._mark(place, now), files=1, size=now.size, tree=False)
                 self.steps.append(take(self.files, self.bounds, place, len(self.steps), None))
                 self.lines.append(f"remove {shown(step.path)} ({size_text(now.size)})")
@@ -166,7 +173,9 @@ class _Undo:
         keys = UNKNOWN if now is not None and old is None else changed_keys(path, old, new)
         effect = self.files.reader.digest(f"{kept.sha}:{kept.size}:{kept.mtime}>{self._mark(place, now)}")
         self._act("write", path, effect=effect, exists=now is not None, size=kept.size, files=1, changed=keys)
-        self.steps.append(Write(path, temp_name(), now, kept.size, kept.sha, saved=saved, source=str(source)))
+        self.steps.append(
+            Write(path, temp_name(), now, kept.size, kept.sha, saved=saved, source=str(source), mtime=kept.mtime)
+        )
         self.lines.append(f"put back the content of {shown(path)} ({size_text(kept.size)})")
 
     def _give(self, path: str, store: Path, item: str) -> None:
@@ -283,6 +292,8 @@ def look_undo(files: Files, call: Call, change: Change, slot: Slot) -> Look:
     for step in reversed(steps_of(slot.state)):
         undo.add(step)
     header = f"undo of {change.id} ({change.tool})"
+    not_kept = put_back(bounds, undo.size, "")
+    header += f"; what is there now: {not_kept}" if not_kept else ""
     preview = "".join(f"{line}\n" for line in _short(undo.lines))
     plan = Plan(bounds, undo.steps, preview, header, before=files.reader.digest(change.id), after=change.before)
     return Look(tuple(undo.actions), plan, asks=tuple(undo.asks), size=undo.size, undoes=change.id)

@@ -18,7 +18,7 @@ from .bounds import Bounds
 from .copying import file_digest
 from .ground import HASHED, Print
 from .hard_links import refuse_foreign_names
-from .plans import Plan, changed_keys, parents, refuse_foreign_owner, refused_by_name, temp_name
+from .plans import Plan, changed_keys, parents, put_back, refuse_foreign_owner, refused_by_name, temp_name
 from .redacted import HEAD, WHOLE, Document, too_large
 from .steps import Write
 from .text import UTF8, binary_kind, count_lines, counted, size_text
@@ -165,6 +165,8 @@ class _Change:
         facts = [counted(count_lines(new), "line"), size_text(len(content)), f"digest {reader.digest(new)}"]
         verb = "new file" if before is None else "changed"
         header = f"{shown(self.real)}: {verb}, {', '.join(facts)}"
+        not_kept = put_back(self.bounds, before.size, "") if before is not None else ""
+        header += f"; what was there: {not_kept}" if not_kept else ""
         if makes:
             header += f"; folders made: {', '.join(shown(step.path) for step in makes)}"
         unseen = before is not None and not old and before.size > 0

@@ -172,3 +172,63 @@ def test_a_tree_that_gains_a_file_between_look_and_act_is_left_alone(
             assert server.refused(tool, **arguments).startswith("conflict")
         assert (work / "empty/a.yaml").read_text() == "late\n" and not (work / "x/deploy").exists()
         (work / "empty/a.yaml").unlink()
+
+
+# ---------------------------------------------------------------- a move is a read of what moves
+
+
+@pytest.mark.parametrize("effect", ["deny", "ask"])
+def test_nothing_moves_out_of_where_its_reading_is_judged(
+    opened: Callable[[str], FilesServer], work: Path, effect: str
+):
+    server = opened(f'rules:\n  none: {{{effect}: files.read, where: {{path: "**/customers/*.txt"}}}}\n')
+    before = seen(work)
+    expected = "denied" if effect == "deny" else "approval_required"
+    for source in ("customers", "customers/list.txt"):
+        assert server.refused("move_file", source=source, destination="c2").startswith(expected)
+    assert seen(work) == before
+    server.call("move_file", source="public.txt", destination="p2.txt")
+
+
+def test_a_move_to_where_less_is_hidden_asks(opened: Callable[[str], FilesServer], work: Path):
+    server = opened('redaction:\n  sources: {"**/list.txt": {values: true}}\n')
+    for source, destination in (("customers/list.txt", "x.txt"), ("public.txt", "list.txt")):
+        refused = server.refused("move_file", source=source, destination=destination)
+        assert refused.startswith("approval_required") and "redaction.sources" in refused
+    server.call("move_file", source="customers", destination="c2")  # list.txt is hidden there as well
+    moved = server.change("move_file", source="public.txt", destination="p2.txt")
+    server.undo(moved)
+
+
+# ---------------------------------------------------------------- the folders of clean-ups
+
+
+def test_a_clean_up_outside_of_the_roots_is_a_bound_of_its_own(
+    opened: Callable[[str], FilesServer], work: Path, tmp_path: Path
+):
+    builds = Path(os.path.realpath(tmp_path)) / "builds"
+    for name in ("build-1", "build-2"):
+        (builds / name).mkdir(parents=True)
+        (builds / name / "out").write_text("Elm\n")
+        os.utime(builds / name, (1, 1))
+    server = opened(f"  clean_up:\n    old: {{path: {builds}, match: ['build-*/'], older_than: 1d}}\n")
+    before = seen(builds)
+    for tool, arguments in (
+        ("read_file", {"path": f"{builds}/build-1/out"}),
+        ("list_directory", {"path": f"{builds}"}),
+        ("file_info", {"path": f"{builds}/build-1"}),
+        ("search_files", {"path": f"{builds}", "pattern": "Elm"}),
+        ("write_file", {"path": f"{builds}/build-1/out", "content": "x"}),
+        ("edit_file", {"path": f"{builds}/build-1/out", "edits": [{"old": "E", "new": "F"}]}),
+        ("move_file", {"source": f"{builds}/build-1", "destination": "x"}),
+        ("move_file", {"source": "public.txt", "destination": f"{builds}/x"}),
+        ("delete_file", {"path": f"{builds}/build-1"}),
+    ):
+        assert server.refused(tool, **arguments).startswith("out_of_bounds"), tool
+    assert seen(builds) == before
+    id = server.change("clean_up", name="old")
+    assert list(builds.iterdir()) == []
+    redo = server.undo(id)
+    assert seen(builds) == before
+    server.undo(redo)
+    assert list(builds.iterdir()) == []
