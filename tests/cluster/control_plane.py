@@ -125,7 +125,8 @@ class ControlPlane:
             binaries / "kwok",
             f"--kubeconfig={self.kubeconfig_of('kwok')} --manage-all-nodes=true --node-ip=127.0.0.1"
             f" --node-port={kubelet_port} --server-address=127.0.0.1:{kubelet_port} --config={self._write_stages()}"
-            f" --tls-cert-file={self.folder}/certs/apiserver.crt --tls-private-key-file={self.folder}/certs/apiserver.key"
+            f" --tls-cert-file={self.folder}/certs/apiserver.crt"
+            f" --tls-private-key-file={self.folder}/certs/apiserver.key"
             f" --node-lease-duration-seconds=40 --cidr=10.1.0.0/16",
         )
         return self
