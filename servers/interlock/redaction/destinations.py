@@ -35,7 +35,6 @@ _FIRST: Final = re.compile(r"[ \t]*+([A-Za-z][\w.-]*+)[ \t]++[^\s=:]")
 _COMMENT: Final = re.compile(r"[ \t]*+(?:#(?!!|define|include|pragma)|//)")
 _SENDS: Final = re.compile(r"://|(?i:\b(?:curl|wget|ssh|scp|sftp|rsync|ncat|nc|docker|kubectl|mysql|psql|mongosh?|redis-cli)\b)")
 _CODE: Final = re.compile(r"[ \t]*+(?:class|def|if|elif|else|for|while|with|try|except|async|match|case)\b")
-_GOES_ON: Final = ("=", ":", "[", "(", ">", "\\", "|", ",")
 
 
 def names_destination(key: str) -> bool:
@@ -76,27 +75,30 @@ def says_where(line: str) -> bool:
 def destination_lines(lines: Sequence[str]) -> list[int]:
     """The numbers of the lines that say where something goes, with the lines that such a line goes on in."""
     found: list[int] = []
-    below = -1  # the indent of an unfinished line that says where
-    wrapped = False
+    below = -1  # the indent of the last line that says where: what is indented deeper belongs to its value
+    element = wrapped = False
     for number, line in enumerate(lines):
-        text = line.rstrip()
+        text = line.strip()
         if not text:
             continue
-        indent = len(text) - len(text.lstrip())
-        if wrapped or (below >= 0 and indent > below):
-            found.append(number)
-            wrapped = text.endswith("\\")
+        indent = len(line) - len(line.lstrip())
+        if not wrapped and (text[0] == ";" or _COMMENT.match(line)):
             continue
-        below = -1
-        if says_where(line):
+        inside = below >= 0 and indent > below and not (element and text[0] == "<")
+        if wrapped or inside or says_where(line) or (_ODD_HEADER.match(line) and not _INI.match(line)):
             found.append(number)
-            wrapped = text.endswith("\\")
-            if text.endswith(_GOES_ON) and not _CODE.match(text):
-                below = indent
+            if not wrapped and not inside:
+                below = -1 if text[-1] == "{" or _CODE.match(text) else indent
+                element = text[0] == "<"
+            wrapped = text[-1] == "\\"
+        elif indent <= below:
+            below = -1
     return found
 
 
 _INI: Final = re.compile(r"\[(?!secret:)([^\[\]\n]{1,200})\][ \t]*(?:[#;].*)?\s*\Z")
+# What some programs read as a header and others do not: as if it said where, for the whole file.
+_ODD_HEADER: Final = re.compile(r"\[(?!secret:)|[ \t]+\[(?!secret:)[^\[\],\"'\n]{1,200}\][ \t]*(?:[#;].*)?\s*\Z")
 _MACHINE: Final = re.compile(r"machine[ \t]+(\S{1,200})|default\s*\Z")
 _OPENS: Final = re.compile(r"[^\s#/}\])][^#]*\{\s*\Z")
 _FOR_ALL: Final = frozenset(("default", "defaults", "global", "common", "all", "main"))
@@ -112,6 +114,9 @@ def sections(lines: Sequence[str]) -> list[str]:
     current, block = WHOLE, False
     for line in lines:
         head = line[:1]
+        if _ODD_HEADER.match(line) and not _INI.match(line):
+            found.append(WHOLE)
+            continue
         if head == "[" and (ini := _INI.match(line)):
             name = " ".join(ini.group(1).casefold().split())
             current, block = (WHOLE if name in _FOR_ALL else f"[{name}"), False
@@ -139,19 +144,27 @@ _ENCLOSES: Final = re.compile(r"[^#]*[:{\[(]\s*\Z|\s*<[^/!?][^>]*>\s*\Z|\s*\[.*\
 
 
 def enclosing(lines: Sequence[str], wanted: Iterable[int]) -> dict[int, tuple[str, ...]]:
-    """For each wanted line the less indented lines above that open what it stands in, outermost first."""
+    """For each wanted line what it stands in, outermost first: the less indented lines above that open something.
+
+    The last less indented line is always one of them: an indented line may go on what that began.
+    """
     asked = set(wanted)
     found: dict[int, tuple[str, ...]] = {}
-    stack: list[tuple[int, str]] = []
+    stack: list[tuple[int, str, bool]] = []
     for number, line in enumerate(lines):
         text = line.strip()
         if not text:
             continue
         indent = len(line) - len(line.lstrip())
-        while stack and stack[-1][0] >= indent:
+        comment = text[0] == ";" or _COMMENT.match(line)
+        while not comment and stack and stack[-1][0] >= indent:
             stack.pop()
         if number in asked:
-            found[number] = tuple(opener for _, opener in stack)
-        if _ENCLOSES.match(line):
-            stack.append((indent, text))
+            above = [one for one in stack if one[0] < indent]
+            found[number] = tuple(opener for _, opener, opens in above if opens or opener is above[-1][1])
+        if not comment and len(stack) < _DEEPEST:
+            stack.append((indent, text, bool(_ENCLOSES.match(line))))
     return found
+
+
+_DEEPEST: Final = 200

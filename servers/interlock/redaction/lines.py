@@ -21,6 +21,9 @@ _NAMED: Final = re.compile(r"([A-Za-z_]\w{3,80})[\"']?[ \t]{0,20}[:=][ \t]{0,20}
 _USES: Final = re.compile(r"\$\{?(\w{4,81})\b|%(\w{4,81})%|\{\{?[ \t]{0,4}\$?(\w{4,81})\b|\benv[.\[][\"']?(\w{4,81})\b")
 
 
+Where = tuple[str, tuple[str, ...]]
+
+
 @dataclass(slots=True)
 class Text:
     """One text's lines and what they say; reckoned once."""
@@ -31,7 +34,7 @@ class Text:
     destinations: list[int] = field(default_factory=list)
     chains: dict[int, tuple[str, ...]] = field(default_factory=dict)
     uses: dict[str, list[str]] = field(default_factory=dict)  # name of a variable -> the lines that use it
-    beside: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    beside: dict[str, list[tuple[Where, int]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, lines: list[str]) -> Text:
@@ -46,7 +49,7 @@ class Text:
         if len({self.sections[number] for number in wanted}) > _MOST_SECTIONS:
             self.sections = [WHOLE] * len(self.lines)
         self.destinations = destination_lines(self.lines)
-        self.chains = enclosing(self.lines, wanted)
+        self.chains = enclosing(self.lines, [*wanted, *self.destinations])
         for line in self.lines:
             for match in _USES.finditer(line):
                 self.uses.setdefault(match.group(match.lastindex or 1), []).append(line.strip())
@@ -54,11 +57,11 @@ class Text:
     def line_of(self, offset: int) -> int:
         return bisect_right(self.starts, offset) - 1
 
-    def where(self, section: str) -> list[tuple[str, int]]:
-        """The lines that say where a section's secrets go, in order, with their numbers."""
+    def where(self, section: str) -> list[tuple[Where, int]]:
+        """The lines that say where a section's secrets go, with what they stand in, in order, and their numbers."""
         if section not in self.beside:
             self.beside[section] = [
-                (self.lines[number].strip(), number)
+                ((self.lines[number].rstrip(), self.chains.get(number, ())), number)
                 for number in self.destinations
                 if related(self.sections[number], section)
             ]
@@ -108,7 +111,7 @@ class LineMatch:
         return []
 
 
-def _first_difference(before: list[tuple[str, int]], after: list[tuple[str, int]], secret: str) -> str:
+def _first_difference(before: list[tuple[Where, int]], after: list[tuple[Where, int]], secret: str) -> str:
     for (old, _), (new, number) in zip(before, after, strict=False):
         if old != new:
             return f"line {number + 1} has changed, and says where {secret} goes"
