@@ -44,10 +44,12 @@ plain:
 - level: 1
 """
 OBJECT = json.dumps(
-    {"db": {"host": "good", "password": A, "n": 1}, "x": [{"token": C}, {"url": "good"}], "y": {"password": B}}, indent=1
+    {"db": {"host": "good", "password": A, "n": 1}, "x": [{"token": C}, {"url": "good"}], "y": {"password": B}},
+    indent=1,
 )
 TOML = f'level = 1\n[db]\nhost = "good"\npassword = "{A}"\n[api]\nurl = "good"\ntoken = "{C}"\npassword = "{B}"\n'
-INI = f"[db]\nhost = good\nlevel = 1\n\npassword = {A}\n\n[log]\nlevel = info\n\n[api]\nurl = good\ntoken = {C}\npassword = {B}\n"
+INI = f"[db]\nhost = good\nlevel = 1\n\npassword = {A}\n\n[log]\nlevel = info\n\n"
+INI += f"[api]\nurl = good\ntoken = {C}\npassword = {B}\n"
 ENV = f"LEVEL=1\nDB_HOST=good\n\nDB_PASSWORD={A}\n\n# api\nAPI_URL=good\nAPI_TOKEN={C}\nOTHER_PASSWORD={B}\n"
 FILES = {"a.yaml": YAML, "a.json": OBJECT, "a.toml": TOML, "a.ini": INI, "app.conf": ENV}
 WHERE = re.compile(r"(?i)(?:^|[._])(?:host|url)$")
@@ -95,7 +97,11 @@ def stands(text: str, target: str) -> set[tuple[str, Path, tuple[Any, ...]]]:
             secret,
             path,
             tuple(
-                sorted((other, str(item)) for other, item in found if WHERE.search(other[-1]) and path[: len(other) - 1] == other[:-1])
+                sorted(
+                    (other, str(item))
+                    for other, item in found
+                    if WHERE.search(other[-1]) and other[-1][0] != ";" and path[: len(other) - 1] == other[:-1]
+                )
             ),
         )
         for path, value in found
@@ -132,7 +138,9 @@ def rewritten(shown: str, target: str, rng: random.Random) -> str:
         case 7:  # a key twice
             lines.insert(at, lines[rng.randrange(len(lines))])
         case 8:  # headings
-            lines.insert(at, rng.choice(("[db]", "[evil]", "[log]", "evil:", "  evil:", "---", "{", "}", "evil {", "}")))
+            lines.insert(
+                at, rng.choice(("[db]", "[evil]", "[log]", "evil:", "  evil:", "---", "{", "}", "evil {", "}"))
+            )
         case 9:  # drop a line
             del lines[at]
         case 10:  # swap lines

@@ -1,4 +1,4 @@
-"""put_back asks where something changed that says where a secret goes, and only there; unreadable documents never pass."""
+"""put_back asks where something changed that says where a secret goes, only there; unreadable documents never pass."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def put(current: str, target: str, *changes: tuple[str, str]):  # type: ignore[n
         (SERVICE, "a.yaml", [("other: 1", "other: {{ x }}")]),
         (SERVICE, "a.yaml", [("password: ", "password: &p "), ("other: 1", "other: *p")]),
         (f"db:\n  host: good\n  password: {S}\n", "a.yaml", [("host: good", "host: good\n  <<: {host: evil}")]),
-    (OBJECT, "a.json", [('"url": "https://good",', '"url": "https://good",\n\n "url": "https://evil",')]),
+        (OBJECT, "a.json", [('"url": "https://good",', '"url": "https://good",\n\n "url": "https://evil",')]),
         (OBJECT, "a.json", [('"n": 1', '"n": 1,,')]),
         (f'[a]\nhost = "h"\n\npassword = "{S}"\n', "a.toml", [('host = "h"', 'host = "h"\nhost = "evil"')]),
     ],

@@ -1,4 +1,4 @@
-"""What says where a secret goes: names of keys (host, url, image, ...), and in plain text whole lines and their sections.
+"""What says where a secret goes: names of keys (host, url, image, ...); in plain text whole lines and their sections.
 
 Knows nothing of placeholders. It cannot know what a program does with a line: it names the usual words.
 """
@@ -12,28 +12,37 @@ from typing import Final
 
 from .names import WORDS
 
-_WORDS: Final = frozenset(
-    """host hosts hostname hostnames url urls uri uris href server servers endpoint endpoints addr addrs address addresses
-    domain domains proxy image images command commands cmd args argv arguments entrypoint registry repository repo target targets
-    webhook webhooks remote remotes machine destination dest upstream origin issuer index baseurl broker brokers exec run script sink
-    output forward redirect callback site node nodes cluster peer peers gateway relay mailhost bootstrap dsn jdbc ip ips to smtp mail
-    mailto sendto email bucket buckets connection conn connstr recipient recipients realm tenant socket include source
-    pass_through proxypass datasource""".split()
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_WORDS: Final = _set(
+    "host hosts hostname hostnames url urls uri uris href server servers endpoint endpoints addr addrs address "
+    "addresses domain domains proxy image images command commands cmd args argv arguments entrypoint registry "
+    "repository repo target targets webhook webhooks remote remotes machine destination dest upstream origin "
+    "issuer index baseurl broker brokers exec run script sink output forward redirect callback site node nodes "
+    "cluster peer peers gateway relay mailhost bootstrap dsn jdbc ip ips to smtp mail mailto sendto email bucket "
+    "buckets connection conn connstr recipient recipients realm tenant socket include source pass_through "
+    "proxypass datasource "
 )
 # Endings that leave a name what it was: `host_name`, `server_1`, `url_prod`.
-_ENDINGS: Final = frozenset(
-    """name names string str list prod production staging stage dev test primary secondary main default override internal external
-    public private value values""".split()
+_ENDINGS: Final = _set(
+    "name names string str list prod production staging stage dev test primary secondary main default override "
+    "internal external public private value values "
 )
 # Below a key that says where: these alone steer nothing (`server: {log_level: debug}`).
-_HARMLESS: Final = frozenset(
-    """level replicas timeout timeouts interval retries threads workers verbose verbosity cpu memory ttl size count seconds""".split()
+_HARMLESS: Final = _set(
+    "level replicas timeout timeouts interval retries threads workers verbose verbosity cpu memory ttl size count "
+    "seconds "
 )
 _KEY: Final = re.compile(r"(?<![\w.-])([A-Za-z_][\w.-]*+)[\"'\])]{0,2}[ \t]{0,40}(?:=>|:=|[:=])")
 _TAG: Final = re.compile(r"<([A-Za-z][\w.:-]*+)[^<>\n]{0,400}>")
 _FIRST: Final = re.compile(r"[ \t]*+([A-Za-z][\w.-]*+)[ \t]++[^\s=:]")
 _COMMENT: Final = re.compile(r"[ \t]*+(?:#(?!!|define|include|pragma)|//)")
-_SENDS: Final = re.compile(r"://|(?i:\b(?:curl|wget|ssh|scp|sftp|rsync|ncat|nc|docker|kubectl|mysql|psql|mongosh?|redis-cli)\b)")
+_SENDS: Final = re.compile(
+    r"://|(?i:\b(?:curl|wget|ssh|scp|sftp|rsync|ncat|nc|docker|kubectl|mysql|psql|mongosh?|redis-cli)\b)"
+)
 _CODE: Final = re.compile(r"[ \t]*+(?:class|def|if|elif|else|for|while|with|try|except|async|match|case)\b")
 
 

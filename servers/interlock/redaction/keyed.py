@@ -86,10 +86,13 @@ def keyed(page: Page, end: int) -> None:
 
 # What may stand between `name:` and its value in YAML: `&anchor`, `!!str`, `!<tag:...>`; then a quote, maybe.
 DECORATED: Final = re.compile(
-    rb"(?:(?:&(?!(?:mut|dyn|impl|const|self)\b)[\w./@$%+\x80-\xff-]{1,128}|!(?:<[^\s<>]{1,128}>|[\w!./:%@+#~-]{1,128}))[ \t]{1,40}"
+    rb"(?:(?:&(?!(?:mut|dyn|impl|const|self)\b)[\w./@$%+\x80-\xff-]{1,128}"
+    rb"|!(?:<[^\s<>]{1,128}>|[\w!./:%@+#~-]{1,128}))[ \t]{1,40}"
     rb"|![ \t]{1,40}(?=[\"'])){1,3}[\"']?(?=[^\s\"'|>])"
 )
-_ONLY_MARKS: Final = re.compile(rb"(?:[&!][^\s,\[\]{}]{0,128}[ \t]{1,8}){1,3}[|>][-+0-9]{0,3}[ \t]*[\r\n]|!!\w{1,40}[ \t]*(?:[\r\n]|$)")
+_ONLY_MARKS: Final = re.compile(
+    rb"(?:[&!][^\s,\[\]{}]{0,128}[ \t]{1,8}){1,3}[|>][-+0-9]{0,3}[ \t]*[\r\n]|!!\w{1,40}[ \t]*(?:[\r\n]|$)"
+)
 _TAG_REFERS: Final = re.compile(
     rb"(?i)!(?:ref|sub|getatt|importvalue|findinmap|select|join|if|condition|base64|cidr|transform|split|secret|env\w*|vault|reference"
     rb"|include\w*|file|lookup|ssm|var|path|cmd|keyvault|sops|extend|inherit|tag|not|and|or|equals|input|expr|jinja|template)\b"

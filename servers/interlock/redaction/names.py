@@ -3,7 +3,6 @@
 A name is split into words; its last meaningful word decides, the word before `key` and a benign ending may
 overrule. The answer says how hard the value has to look like a secret.
 """
-# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -25,51 +24,81 @@ def _set(words: str) -> frozenset[bytes]:
 
 
 _HUMAN: Final = _set(
-    "password passwd passwords passphrase passphrases passcode pass pwd pword passw psw pw pswd passwort contrasena motdepasse senha psk "
+    "password passwd passwords passphrase passphrases passcode pass pwd pword passw psw pw pswd passwort contrasena "
+    "motdepasse senha psk "
     "mnemonic requirepass masterauth community passkey storepass keypass pin"
 )
 _STRONG: Final = _set(
-    "secret secrets token tokens jwt pat bearer credential credentials creds cred apikey apikeys accesskey secretkey privatekey authkey "
-    "authtoken accesstoken refreshtoken idtoken clientsecret appsecret signature sig hmac sas xprv nonce_secret seckey pkey privkey appkey "
-    "identitytoken registrytoken masterkey encryptionkey signingkey sharedkey accountkey licensekey dsn webhook authorization auth "
-    "sharedaccesskey passhash passwordhash userkey sharedaccesssignature sessiontoken securitytoken bottoken keybase otp totp passcodes"
+    "secret secrets token tokens jwt pat bearer credential credentials creds cred apikey apikeys accesskey secretkey "
+    "privatekey authkey "
+    "authtoken accesstoken refreshtoken idtoken clientsecret appsecret signature sig hmac sas xprv nonce_secret "
+    "seckey pkey privkey appkey "
+    "identitytoken registrytoken masterkey encryptionkey signingkey sharedkey accountkey licensekey dsn webhook "
+    "authorization auth "
+    "sharedaccesskey passhash passwordhash userkey sharedaccesssignature sessiontoken securitytoken bottoken keybase "
+    "otp totp passcodes"
 )
 _WEAK: Final = _set(
-    "session sessionid sess cookie cookies sid salt seed pepper hash authenticator assertion ticket code license serial cert"
+    "session sessionid sess cookie cookies sid salt seed pepper hash authenticator assertion ticket code license "
+    "serial cert"
 )
 _BEFORE_KEY: Final = _set(
-    "cache caches partition sort primary foreign public pub publishable object row composite unique index idempotency idempotent "
-    "routing redis lookup dedup dedupe dedupl group map message hot hash metadata meta label annotation topology bucket shard range "
-    "cluster column field record join sorting s3 blob event translation i18n locale msg messages property prop json yaml "
-    "config conf setting node dict option options ctrl shift alt press pressed shortcut return enter escape arrow hotkey host known "
-    "value pair any no not missing invalid unknown duplicate this that the registry hkey feature flag topic span trace issue "
-    "project jira ticket scan compose compound natural surrogate business alternate candidate super search query filter list item entry "
-    "ordering order grouping sharding clustering distribution versioned verification verify expired rate limit throttle lock mutex "
-    "sequence stats metric metrics tag concurrency default max min total num last first next prev start end exclusive inclusive upper lower"
+    "cache caches partition sort primary foreign public pub publishable object row composite unique index idempotency "
+    "idempotent "
+    "routing redis lookup dedup dedupe dedupl group map message hot hash metadata meta label annotation topology "
+    "bucket shard range "
+    "cluster column field record join sorting s3 blob event translation i18n locale msg messages property prop json "
+    "yaml "
+    "config conf setting node dict option options ctrl shift alt press pressed shortcut return enter escape arrow "
+    "hotkey host known "
+    "value pair any no not missing invalid unknown duplicate this that the registry hkey feature flag topic span "
+    "trace issue "
+    "project jira ticket scan compose compound natural surrogate business alternate candidate super search query "
+    "filter list item entry "
+    "ordering order grouping sharding clustering distribution versioned verification verify expired rate limit "
+    "throttle lock mutex "
+    "sequence stats metric metrics tag concurrency default max min total num last first next prev start end exclusive "
+    "inclusive upper lower"
 )
 _BENIGN_LAST: Final = _set(
-    "name names file files filename path paths id ids ttl type types policy policies url urls uri ref refs length len size sizes "
-    "count counts limit limits max min expiry expires expire expiration timeout age enabled enable disabled required optional prefix "
-    "suffix version format algorithm alg algo rotation issuer audience field fields column label labels env envs var vars variable "
-    "header headers selector index status state reset strength hint placeholder mount dir directory provider providers manager arn "
-    "date time at by usage usages scope scopes endpoint server host hosts port user username users email method grant interval period "
-    "days hours minutes seconds secs ms revision generation location region namespace class kind description desc title message msg "
-    "error errors reason attempts attempt retries failures valid invalid checks check rules rule validator encoder decoder service "
-    "factory store storage handler filter validation verification change changed updated created expired last bits bit rounds iterations "
-    "cost mode modes source sources backend driver plugin plugins plugintype cache cached refresh rate bucket budget budgets used remaining "
-    "total per window position offset pattern patterns regex template templates schema schemas example examples doc docs page link button "
-    "input form tab icon image color colour primary secondary success warning danger border background text font enc usages flow request requests "
-    "response responses exchange review reviews group groups role roles account accounts list map pair pairs ring chain slot press up down code codes "
-    "management rotate rotated rotator renew renewal revocation revoked sync syncer duration seconds milliseconds owner purpose title spec "
+    "name names file files filename path paths id ids ttl type types policy policies url urls uri ref refs length len "
+    "size sizes "
+    "count counts limit limits max min expiry expires expire expiration timeout age enabled enable disabled required "
+    "optional prefix "
+    "suffix version format algorithm alg algo rotation issuer audience field fields column label labels env envs var "
+    "vars variable "
+    "header headers selector index status state reset strength hint placeholder mount dir directory provider "
+    "providers manager arn "
+    "date time at by usage usages scope scopes endpoint server host hosts port user username users email method grant "
+    "interval period "
+    "days hours minutes seconds secs ms revision generation location region namespace class kind description desc "
+    "title message msg "
+    "error errors reason attempts attempt retries failures valid invalid checks check rules rule validator encoder "
+    "decoder service "
+    "factory store storage handler filter validation verification change changed updated created expired last bits "
+    "bit rounds iterations "
+    "cost mode modes source sources backend driver plugin plugins plugintype cache cached refresh rate bucket budget "
+    "budgets used remaining "
+    "total per window position offset pattern patterns regex template templates schema schemas example examples doc "
+    "docs page link button "
+    "input form tab icon image color colour primary secondary success warning danger border background text font enc "
+    "usages flow request requests "
+    "response responses exchange review reviews group groups role roles account accounts list map pair pairs ring "
+    "chain slot press up down code codes "
+    "management rotate rotated rotator renew renewal revocation revoked sync syncer duration seconds milliseconds "
+    "owner purpose title spec "
     "space spaces value_from from vault engine length complexity history lock locked login logins mech mechanism"
 )
 _ANYWHERE: Final = _set(
-    "checksum checksums sha sha1 sha256 sha512 md5 digest digests fingerprint fingerprints thumbprint integrity public pubkey publishable "
+    "checksum checksums sha sha1 sha256 sha512 md5 digest digests fingerprint fingerprints thumbprint integrity "
+    "public pubkey publishable "
     "monkey turkey keyboard hockey keyword keywords donkey etag gosum sum"
 )
 _NEUTRAL: Final = _set(
-    "value values data b64 base64 raw string str plain plaintext cleartext prod production staging stage dev test live sandbox old new "
-    "current previous backup main base override bytes hex decoded encoded env qa uat admin root rw ro readonly v1 v2 v3 local ci key1 key2 a b secure encrypted"
+    "value values data b64 base64 raw string str plain plaintext cleartext prod production staging stage dev test "
+    "live sandbox old new "
+    "current previous backup main base override bytes hex decoded encoded env qa uat admin root rw ro readonly v1 v2 "
+    "v3 local ci key1 key2 a b secure encrypted"
 )
 _NO_KEYS: Final = _set(
     "hotkey whiskey lackey passkey partitionkey primarykey foreignkey cachekey sortkey idempotencykey"
