@@ -98,9 +98,7 @@ _TAG_REFERS: Final = re.compile(
     rb"|include\w*|file|lookup|ssm|var|path|cmd|keyvault|sops|extend|inherit|tag|not|and|or|equals|input|expr|jinja|template)\b"
 )
 _CONTINUES: Final = re.compile(rb"\\\r?\n[ \t]*")
-_OVER_LINES: Final = re.compile(
-    rb"[^\s\"'`<>\\]{1,4096}+\\\r?\n[ \t]{0,60}[^\s\"'`<>\\]{1,4096}+(?:\\\r?\n[ \t]{0,60}[^\s\"'`<>\\]{1,4096}+){0,40}"
-)
+_WRAP: Final = re.compile(rb"\r?\n[ \t]{0,60}")
 _SHORT: Final = re.compile(rb"\S{0,7}(?<!\\)\s")  # shorter than anything that a machine made
 _SPELLED: Final = re.compile(
     rb"(?i)\b(api|access|secret|private|encryption|unseal|recovery|root|master|licen[sc]e|signing|account|storage|auth|shared|admin|deploy"
@@ -171,7 +169,7 @@ def take(
     if quoted:
         end, closed = quoted_end(data, start, head, quote)
         value = data[start : min(end, start + _LOOK)]
-    elif separator[-1:] in (b"=", b":") and (lines := _continued(data, start)):
+    elif separator[-1:] in (b"=", b":") and (lines := _continued(page, start)):
         end = lines
         value = _CONTINUES.sub(b"", data[start : min(end, start + _LOOK)])
     else:
@@ -208,10 +206,17 @@ def take(
         )
 
 
-def _continued(data: bytes, start: int) -> int:
+def _continued(page: Page, start: int) -> int:
     """The end of a bare value that a `\\` at the end of its line continues on the next; 0 where none does."""
-    match = _OVER_LINES.match(data, start, start + LONGEST)
-    return match.end() if match else 0
+    data = page.data
+    end = bare_end(page, start)
+    joined = False
+    while data[end - 1 : end] == b"\\" and end - start < LONGEST and (wrap := _WRAP.match(data, end)):
+        match = BARE.match(data, wrap.end())
+        if match is None:
+            break
+        end, joined = match.end(), True
+    return end if joined else 0
 
 
 def quoted_end(data: bytes, start: int, head: bytes, quote: int) -> tuple[int, bool]:
