@@ -74,6 +74,7 @@ class LineMatch:
     new: Text
     same: dict[int, int]  # new line -> old line
     kept: set[int]  # the old lines among them
+    differ: dict[str, str] = field(default_factory=dict)  # section -> what in it says where, and has changed
 
     def read(self, offsets: Sequence[int]) -> None:
         """Prepare `asks` for the secrets at these places of the new text."""
@@ -89,9 +90,12 @@ class LineMatch:
             return [f"{secret} would stand in another section than before"]
         if self.old.chains.get(old) != self.new.chains.get(new):
             return [f"{secret} would stand below other headings than before"]
-        before, after = self.old.where(section), self.new.where(section)
-        if [text for text, _ in before] != [text for text, _ in after]:
-            return [_first_difference(before, after, secret)]
+        if section not in self.differ:
+            before, after = self.old.where(section), self.new.where(section)
+            same = [text for text, _ in before] == [text for text, _ in after]
+            self.differ[section] = "" if same else _first_difference(before, after)
+        if why := self.differ[section]:
+            return [f"{why}, for {secret}"]
         name = _NAMED.search(self.new.lines[new][: offset - self.new.starts[new]][-200:])
         if name and self.old.uses.get(name.group(1)) != self.new.uses.get(name.group(1)):
             return [f"what uses {secret} by its name has changed"]
@@ -111,13 +115,13 @@ class LineMatch:
         return []
 
 
-def _first_difference(before: list[tuple[Where, int]], after: list[tuple[Where, int]], secret: str) -> str:
+def _first_difference(before: list[tuple[Where, int]], after: list[tuple[Where, int]]) -> str:
     for (old, _), (new, number) in zip(before, after, strict=False):
         if old != new:
-            return f"line {number + 1} has changed, and says where {secret} goes"
+            return f"line {number + 1} has changed, and says where something goes"
     if len(after) > len(before):
-        return f"the new line {after[len(before)][1] + 1} says where {secret} goes"
-    return f"line {before[len(after)][1] + 1} of the old content, which says where {secret} goes, is no more beside it"
+        return f"the new line {after[len(before)][1] + 1} says where something goes"
+    return f"line {before[len(after)][1] + 1} of the old content, which says where something goes, is no more there"
 
 
 def match_lines(old: str, new: str) -> LineMatch:
