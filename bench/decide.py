@@ -23,7 +23,7 @@ def main() -> None:
         matchers = [compile_globs((pattern.format(i),)) for i in range(1000)]
         path = str(ACTION.attributes["path"])
         ours = _median(lambda d=decider: d.decide([ACTION]))
-        plain = _median(lambda m=matchers: [matcher.matches(path) for matcher in m], rounds=20)
+        plain = _median(lambda m=matchers, p=path: [matcher.matches(p) for matcher in m], rounds=20)
         print(f"   {pattern:<20} {ours:6.1f} us   one by one {plain:8.1f} us   ratio {ours / plain:.3f}")
 
 

@@ -1,4 +1,4 @@
-"""The layers, as imports: the guard knows no server, servers know the guard and never each other, one module the SDK."""
+"""The layers, as imports: the guard knows no server, servers never each other, and one module the SDK."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def covers(pattern: str, path: str) -> bool:
     names no document holds for each document of a file.
     """
     wanted, parts = split(pattern), split(path)
-    if parts and parts[0].startswith("#") and not (wanted and wanted[0].startswith("#")):
+    if path.startswith("#") and not pattern.startswith("#"):  # a key that begins so is quoted
         parts = parts[1:]
         if not parts and wanted:
             return False

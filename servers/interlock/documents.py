@@ -93,6 +93,7 @@ def load_documents(text: str, kind: str) -> list[Any]:
 
 # ---------------------------------------------------------------- YAML
 
+
 @cache
 def _number() -> re.Pattern[str]:
     """A float of YAML 1.2, or an integer in hexadecimal."""

@@ -23,8 +23,19 @@ def compact_schema(arguments: type[BaseModel]) -> dict[str, Any]:
 
 
 _CHECKED_BY_US = frozenset(
-    ["title", "additionalProperties", "maxLength", "minLength", "maxItems", "minItems", "minimum", "maximum", "pattern"]
-    + ["exclusiveMinimum", "exclusiveMaximum"]
+    [
+        "title",
+        "additionalProperties",
+        "pattern",
+        "maxLength",
+        "minLength",
+        "maxItems",
+        "minItems",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+    ]
 )
 
 

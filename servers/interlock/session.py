@@ -12,9 +12,34 @@ IDLE = 4 * 3600.0  # seconds without a call after which a new session begins
 
 # Programs that only start others: between a server and its client they say nothing about the session.
 LAUNCHERS = frozenset(
-    ["sh", "bash", "dash", "zsh", "fish", "ksh", "env", "sudo", "doas", "nice", "timeout", "setsid", "stdbuf"]
-    + ["tini", "dumb-init", "uv", "uvx", "pipx", "npx", "npm", "interlock", "interlock-files", "interlock-git"]
-    + ["interlock-kubectl", "interlock-logs", "mcp-inspector"]
+    [
+        "sh",
+        "bash",
+        "dash",
+        "zsh",
+        "fish",
+        "ksh",
+        "env",
+        "sudo",
+        "doas",
+        "nice",
+        "timeout",
+        "setsid",
+        "stdbuf",
+        "tini",
+        "dumb-init",
+        "uv",
+        "uvx",
+        "pipx",
+        "npx",
+        "npm",
+        "interlock",
+        "interlock-files",
+        "interlock-git",
+        "interlock-kubectl",
+        "interlock-logs",
+        "mcp-inspector",
+    ]
 )
 
 

@@ -102,7 +102,9 @@ class Peer:
     def read(self, seconds: float) -> bool:
         """Take in what has come; False at the end or when nothing comes."""
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], seconds)[0]:
+        waiting = select.poll()
+        waiting.register(self.process.stdout, select.POLLIN)
+        if not waiting.poll(seconds * 1000):
             return False
         more = os.read(self.process.stdout.fileno(), 1 << 16)
         self.buffer += more

@@ -90,7 +90,7 @@ def test_an_asked_change_looks_and_decides_once_more(pipeline: Traced, installat
     arguments = {"path": str(target), "content": "# d\n", "reason": "the docs lag behind"}
     waiting = pipeline.call("write_file", arguments, Link())
     assert waiting.is_error and waiting.text.startswith("approval_required: ")
-    assert pipeline.stages == READ[:5] + ["consent"]
+    assert pipeline.stages == [*READ[:5], "consent"]
     assert not target.exists()
 
     pipeline.guard.approvals.approve(Person.load(lambda: ""), waiting.id)

@@ -30,7 +30,11 @@ files:
     - {{path: {root}, access: write}}
 
 rules:
-  deploys: {{ask: files.write, where: {{path: "{root}/deploy/**"}}, risk: high, reason: "deploys are reviewed by on-call"}}
+  deploys:
+    ask: files.write
+    where: {{path: "{root}/deploy/**"}}
+    risk: high
+    reason: deploys are reviewed by on-call
 
 approvals: {{expires: 15m, wait: 1s}}
 """
@@ -39,7 +43,8 @@ FILES = {
     "README.md": "# payments\nTakes money.\n",
     "config/payments.yaml": "service: payments\ntimeout: 5s\ndatabase:\n  host: db.internal\n  user: payments\n"
     "  password: {password}\nlog_level: info\n",
-    "deploy/payments.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: payments\nspec:\n  replicas: 2\n",
+    "deploy/payments.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: payments\n"
+    "spec:\n  replicas: 2\n",
     "src/app.py": 'def charge(amount, timeout=5):\n    """Charge a card."""\n    return amount\n',
     "build/app.whl": "wheel\n",
     "build/reports/coverage.txt": "87 %\n",

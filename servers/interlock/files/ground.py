@@ -127,15 +127,21 @@ def put(place: Place, temp: str, before: Print | None) -> None:
         exchange(place.parent, temp, place.parent, place.name)
     except FileNotFoundError:
         raise conflict(place.real, "it was removed meanwhile") from None
+    old = None
     try:
         old = Print.of(place.parent, temp)
         if old is None or not before.is_entry(old) or not before.has_content_of(old):
             raise conflict(place.real)
         sync_folder(place.parent)
     except BaseException:
-        for _ in range(10):  # what was swapped out goes back; if it was replaced again meanwhile, the newest stays
+        for _ in range(5):  # what was swapped out goes back
             exchange(place.parent, temp, place.parent, place.name)
             if ours is not None and ours.is_entry(entry_at(place.parent, temp)):
+                break
+            exchange(place.parent, temp, place.parent, place.name)  # ours was replaced meanwhile: the newest stays
+            if old is not None and old.is_entry(entry_at(place.parent, temp)):
+                with contextlib.suppress(OSError):  # and what it stands for is gone, as its maker wanted
+                    os.unlink(temp, dir_fd=place.parent)
                 break
         raise
     with contextlib.suppress(OSError):  # the change is made; what is left over is the old content, which is saved

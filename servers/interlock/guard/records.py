@@ -126,7 +126,8 @@ class Records:
             except (OSError, Broken) as error:
                 log.warning("chain not closed", chain=self._chain, problem=str(error))
             os.close(self._fd)
-            self._fd = -1
+            os.close(self._folder)
+            self._fd = self._folder = -1
             self._ready = False
             self._chain = ""
 

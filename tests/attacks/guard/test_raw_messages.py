@@ -28,7 +28,7 @@ class RawClient:
         self.process = subprocess.Popen(
             command,
             env=installation.environment,
-            bufsize=0,  # `select` must see all that has come
+            bufsize=0,  # waiting must see all that has come
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(installation.folder / "stderr.log").open("wb"),
@@ -45,7 +45,9 @@ class RawClient:
 
     def read(self, seconds: float = 10.0) -> dict[str, Any] | None:
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], seconds)[0]:
+        waiting = select.poll()
+        waiting.register(self.process.stdout, select.POLLIN)
+        if not waiting.poll(seconds * 1000):
             return None
         line = self.process.stdout.readline()
         return json.loads(line) if line else None
