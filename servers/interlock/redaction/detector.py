@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,11 +37,13 @@ class Detector:
 
     def redact_value(self, value: Any, target: str = "") -> tuple[Any, int]:
         """The same for JSON-like values, judged whole: keys stay, what stands under a secret's name goes."""
-        from .objects import redact_object
+        from .objects import plain_object, redact_object
 
         numbers = Numbers(self._key, target)
-        if self._nothing_in(value):
-            return redact_object(value, Redacted, numbers)
+        texts: list[str] = []
+        plain = plain_object(value, texts)
+        if self._nothing_in(texts):
+            return (value, 0) if plain else redact_object(value, Redacted, numbers)
         return redact_object(value, lambda text: self._redact(text, "", numbers), numbers)
 
     def spans(self, text: str, target: str = "") -> list[Span]:
@@ -97,14 +98,10 @@ class Detector:
         """A secret file's key names, one a line; nothing of any value."""
         return keys_only(text, kind)
 
-    def _nothing_in(self, value: Any) -> bool:
+    def _nothing_in(self, texts: list[str]) -> bool:
         """Whether no pattern is anywhere in the texts of a value, seen in one pass: the usual case for records."""
-        rules = self._rules or self._load()
-        try:
-            data = "\n".join(_texts(value)).encode("utf-8", "surrogatepass")
-        except RecursionError:
-            return False
-        return len(data) <= BLOCK and rules.untouched(data)
+        data = "\n".join(texts).encode("utf-8", "surrogatepass")
+        return len(data) <= BLOCK and (self._rules or self._load()).untouched(data)
 
     def _redact(self, text: str, target: str, numbers: Numbers) -> Redacted:
         data = text.encode("utf-8", "surrogatepass")
@@ -121,17 +118,3 @@ class Detector:
             if self._rules is None:
                 self._rules = Rules(self._settings, self._cache)
             return self._rules
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text of a JSON-like value, names of fields included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if isinstance(key, str):
-                yield key
-            yield from _texts(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)

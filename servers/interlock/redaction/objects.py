@@ -29,6 +29,33 @@ _VALUES: Final = ("value", "Value", "ParameterValue", "val", "content", "default
 _DEEPEST: Final = 200
 
 
+def plain_object(value: Any, texts: list[str], depth: int = 0) -> bool:
+    """Gather all texts of a value, names of fields included; whether no name in it says anything of a secret.
+
+    Then only what is in the texts themselves could be one.
+    """
+    if isinstance(value, str):
+        texts.append(value)
+        return True
+    if isinstance(value, Mapping):
+        plain = depth < _DEEPEST and value.get("kind") != "Secret" and "sensitive" not in value
+        for key, item in value.items():
+            name = str(key)
+            texts.append(name)
+            plain = classify(name.encode("utf-8", "surrogatepass"))[0] == BENIGN and plain
+            if name in _NAMES and isinstance(item, str):
+                plain = classify(item.encode("utf-8", "surrogatepass"))[0] == BENIGN and plain
+            if isinstance(item, str):
+                texts.append(item)
+            elif isinstance(item, (Mapping, list, tuple)):
+                plain = depth < _DEEPEST and plain_object(item, texts, depth + 1) and plain
+        return plain
+    if isinstance(value, (list, tuple)):
+        within = [plain_object(item, texts, depth + 1) for item in value] if depth < _DEEPEST else [False]
+        return all(within)
+    return True
+
+
 def redact_object(value: Any, redact: Callable[[str], Redacted], numbers: Numbers) -> tuple[Any, int]:
     """The value without its secrets, and how many there were. Keys stay."""
     counter = [0]
