@@ -48,7 +48,20 @@ def _doctor(arguments: argparse.Namespace) -> int:
         return 0
     lines: list[Line] = []
     with open_home(create=True) as opened:
-        for check in (_platform, _policy, _keys, _state, _records, _disk, _kernel, _client, _anchor, _programs):
+        for check in (
+            _platform,
+            _policy,
+            _keys,
+            _state,
+            _records,
+            _disk,
+            _kernel,
+            _client,
+            _anchor,
+            _programs,
+            _cluster,
+            _sandbox,
+        ):
             try:
                 lines += check(opened)
             except Broken as broken:
@@ -160,6 +173,36 @@ def _programs(opened: Opened) -> Iterator[Line]:
             yield Line(name, "ok", found)
         elif server in sections:
             yield Line(name, "note" if name in ("rg", "bwrap") else "wrong", f"not found; the {server} server needs it")
+
+
+def _cluster(opened: Opened) -> Iterator[Line]:
+    """kubectl itself, and what the credentials may do beyond what the policy needs."""
+    policy = opened.policy
+    if policy is None or "kubectl" not in policy.sections:
+        return
+    from interlock.kubectl.program import trouble
+
+    from .rbac import excess
+
+    problem = trouble()
+    yield Line("kubectl version", "wrong" if problem else "ok", problem or "new enough")
+    for context in () if problem else getattr(policy.sections["kubectl"], "contexts", ()):
+        try:
+            beyond = excess(policy, context, [])
+        except Broken as broken:
+            beyond = [f"{context}: {broken.message}"]
+        for line in beyond:
+            yield Line("cluster rights", "note", f"{line} (interlock rbac prints roles that are enough)")
+
+
+def _sandbox(opened: Opened) -> Iterator[Line]:
+    if opened.policy is None or "logs" not in opened.policy.sections:
+        return
+    from interlock.sandbox import image
+    from interlock.sandbox.probing import offers
+
+    for line in offers(image.folder(opened.path)):
+        yield Line(f"sandbox {line.name}", "ok" if line.ok else "note", line.detail)
 
 
 def _find_program(name: str) -> str:
