@@ -3,10 +3,11 @@ and nobody's newer content is lost. Each runs for many rounds."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -98,14 +99,18 @@ def test_a_folder_that_becomes_a_link_to_the_outside(
 
 def mend(work: Path) -> None:
     """What a move or delete took is there again for the next round, wherever the folder is at the moment."""
-    for folder in (work / "d", work / "d.kept"):
-        if folder.is_dir() and not folder.is_symlink():
+    for name in ("d", "d.kept"):
+        with suppress(OSError):  # a link, or gone at this moment
+            folder = os.open(work / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                (folder / "deep").mkdir(exist_ok=True)
-                if not (folder / "f.txt").exists():
-                    (folder / "f.txt").write_text("inside\n")
-            except OSError:
-                continue
+                with suppress(FileExistsError):
+                    os.mkdir("deep", dir_fd=folder)
+                with suppress(FileExistsError):
+                    fd = os.open("f.txt", os.O_WRONLY | os.O_CREAT | os.O_EXCL, dir_fd=folder)
+                    os.write(fd, b"inside\n")
+                    os.close(fd)
+            finally:
+                os.close(folder)
 
 
 def test_a_file_that_becomes_a_link_while_it_is_written(server: FilesServer, work: Path, outside: Path):

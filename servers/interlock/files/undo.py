@@ -171,7 +171,8 @@ class _Undo:
             new = small_content(store, item)
         old = small_content(place.parent, place.name) if now is not None else None
         keys = UNKNOWN if now is not None and old is None else changed_keys(path, old, new)
-        effect = self.files.reader.digest(f"{kept.sha}:{kept.size}:{kept.mtime}>{self._mark(place, now)}")
+        digest = self.files.reader.digest
+        effect = f"{digest(self._mark(place, now))}>{digest(f'{kept.sha}:{kept.size}:{kept.mtime}')}"
         self._act("write", path, effect=effect, exists=now is not None, size=kept.size, files=1, changed=keys)
         self.steps.append(
             Write(path, temp_name(), now, kept.size, kept.sha, saved=saved, source=str(source), mtime=kept.mtime)

@@ -151,7 +151,7 @@ class _Change:
         if keys is not None:
             attributes["changed"] = keys
         old = "nothing" if before is None else f"{before.size}:{before.sha or before.mtime}"
-        effect = self.files.reader.digest(f"{old}>{self.files.reader.digest(content)}")
+        effect = f"{self.files.reader.digest(old)}>{self.files.reader.digest(content)}"
         return self.bounds.change("write", self.real, self.path, effect=effect, **attributes)
 
     def _plan(self, before: Print | None, content: bytes, old: str, new: str) -> Plan:

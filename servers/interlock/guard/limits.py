@@ -237,7 +237,7 @@ def _marks(look: Look, resources: Sequence[str]) -> list[tuple[str, bytes, bytes
     """(resource, its mark, what the call would make of it): same content, same replicas, same object restarted."""
     made: dict[str, list[tuple[str, str]]] = {resource: [] for resource in resources}
     for action in look.actions:
-        made[action.resource].append((action.verb, action.effect))
+        made[action.resource].append((action.verb, action.effect.rpartition(">")[2]))
     if len(resources) > RESOURCES_MAX:
         whole = json.dumps(sorted(made.items()))
         return [

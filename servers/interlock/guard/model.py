@@ -152,7 +152,7 @@ class Action:
     `attributes` hold only what the verb declares. A missing or UNKNOWN attribute is one that cannot be
     computed: it matches deny and ask, never allow or notify.
     `effect` is what would really change (content digest, object uid, commit ids): it enters the approval's
-    digest and the repeat limit, and is never shown.
+    digest and the repeat limit, and is never shown. As `OLD>NEW`, what is made again is judged by NEW alone.
     """
 
     verb: str  # "files.write"
