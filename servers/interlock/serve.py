@@ -54,7 +54,6 @@ def run(name: str, options: Options, broker: BrokerClient) -> int:
 
     `broker` was forked before this module was loaded: it holds no key, and a small process forks quickly.
     """
-    gc.disable()  # nothing made while starting is garbage; the collector would only walk it
     configure_log()
     if os.name != "posix":
         raise Broken("Interlock does not run on native Windows", hint="run the servers under WSL")

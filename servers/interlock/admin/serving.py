@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 
 
@@ -44,6 +45,7 @@ def _script(name: str) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     import resource
 
+    gc.disable()  # nothing made while starting is garbage; `serve` collects once, before it serves
     from interlock.sandbox.broker import start_broker
 
     # A server holds keys and what it reads: a crash must not write them to a disk. The broker inherits this.
