@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 
 def compact_schema(arguments: type[BaseModel]) -> dict[str, Any]:
@@ -62,3 +62,25 @@ def _compact(node: Any, definitions: dict[str, Any], named: bool = False) -> Any
             del compact["anyOf"]
             compact = {**real[0], **compact}
     return compact
+
+
+def at_most(most: int) -> AfterValidator:
+    """For a text argument: characters at most. Said in the refusal, not in the schema."""
+
+    def check(text: str) -> str:
+        if len(text) > most:
+            raise ValueError(f"at most {most} characters")
+        return text
+
+    return AfterValidator(check)
+
+
+def between(low: int, high: int) -> AfterValidator:
+    """For a number argument: both bounds are allowed. Said in the refusal, not in the schema."""
+
+    def check(number: int) -> int:
+        if not low <= number <= high:
+            raise ValueError(f"a number from {low} to {high}")
+        return number
+
+    return AfterValidator(check)

@@ -94,17 +94,6 @@ class Section(PolicyModel):
     clean_up: dict[str, CleanUp] = Field(default={}, description="Named clean-ups that the agent may run.")
 
 
-def innermost(path: str, roots: tuple[RootSettings, ...]) -> RootSettings | None:
-    """The root that decides on this absolute, normalised path: the longest that holds it, by components."""
-    holding = [root for root in roots if within(path, str(root.path))]
-    return max(holding, key=lambda root: len(str(root.path)), default=None)
-
-
-def within(path: str, folder: str) -> bool:
-    """Whether `path` is `folder` or lies below it. By components: `/srv/app-evil` is not within `/srv/app`."""
-    return path == folder or path.startswith(folder if folder.endswith("/") else folder + "/")
-
-
 def action(verb: str, path: str, *, effect: str = "", **attributes: Attribute | None) -> Action:
     """One files action; attributes that are None cannot be known yet and are left out."""
     known = {"path": path, **{key: value for key, value in attributes.items() if value is not None}}

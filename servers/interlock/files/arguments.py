@@ -10,25 +10,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from interlock.schemas import at_most, between
+
 MAX_CONTENT: Final = 8 * 1024**2  # characters of one write
-
-
-def _at_most(most: int) -> AfterValidator:
-    def check(text: str) -> str:
-        if len(text) > most:
-            raise ValueError(f"at most {most} characters")
-        return text
-
-    return AfterValidator(check)
-
-
-def _between(low: int, high: int) -> AfterValidator:
-    def check(number: int) -> int:
-        if not low <= number <= high:
-            raise ValueError(f"a number from {low} to {high}")
-        return number
-
-    return AfterValidator(check)
 
 
 def _items(most: int) -> Callable[[list[Any]], list[Any]]:
@@ -40,10 +24,10 @@ def _items(most: int) -> Callable[[list[Any]], list[Any]]:
     return check
 
 
-Path = Annotated[str, _at_most(16384)]
-Lines = Annotated[int, _between(1, 100_000)]
-Content = Annotated[str, _at_most(MAX_CONTENT)]
-Digest = Annotated[str, _at_most(64)]
+Path = Annotated[str, at_most(16384)]
+Lines = Annotated[int, between(1, 100_000)]
+Content = Annotated[str, at_most(MAX_CONTENT)]
+Digest = Annotated[str, at_most(64)]
 
 
 class Arguments(BaseModel):
@@ -53,32 +37,32 @@ class Arguments(BaseModel):
 
 
 class Change(Arguments):
-    reason: Annotated[str, _at_most(2000)] = Field(default="", description="why, for people")
+    reason: Annotated[str, at_most(2000)] = Field(default="", description="why, for people")
 
 
 class ReadFile(Arguments):
     path: Path
-    offset: Annotated[int, _between(1, 10**12)] | None = Field(default=None, description="first line, from 1")
+    offset: Annotated[int, between(1, 10**12)] | None = Field(default=None, description="first line, from 1")
     limit: Lines | None = Field(default=None, description="lines at most")
     tail: Lines | None = Field(default=None, description="last lines instead")
 
 
 class ListDirectory(Arguments):
     path: Path
-    limit: Annotated[int, _between(1, 2000)] = 200
-    after: Annotated[str, _at_most(4096)] | None = Field(default=None, description="go on after this name")
+    limit: Annotated[int, between(1, 2000)] = 200
+    after: Annotated[str, at_most(4096)] | None = Field(default=None, description="go on after this name")
 
 
 class SearchFiles(Arguments):
     path: Path = Field(description="folder or file")
-    pattern: Annotated[str, _at_most(2000)] = Field(
+    pattern: Annotated[str, at_most(2000)] = Field(
         default="", description="regex over lines (RE2); empty: list files by glob"
     )
-    glob: Annotated[str, _at_most(500)] = Field(default="", description="names, e.g. *.py or src/**/*.ts")
+    glob: Annotated[str, at_most(500)] = Field(default="", description="names, e.g. *.py or src/**/*.ts")
     literal: bool = False
     ignore_case: bool = False
-    context: Annotated[int, _between(0, 10)] = Field(default=0, description="lines around")
-    limit: Annotated[int, _between(1, 1000)] = 100
+    context: Annotated[int, between(0, 10)] = Field(default=0, description="lines around")
+    limit: Annotated[int, between(1, 1000)] = 100
     ignored: bool = Field(default=False, description="also git-ignored files")
 
 
@@ -115,5 +99,5 @@ class DeleteFile(Change):
 
 
 class CleanUpArguments(Change):
-    name: Annotated[str, _at_most(100)] = Field(description="of a clean-up in the policy")
+    name: Annotated[str, at_most(100)] = Field(description="of a clean-up in the policy")
     dry_run: bool = False

@@ -6,23 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-
-def _at_most(most: int) -> AfterValidator:
-    def check(text: str) -> str:
-        if len(text) > most:
-            raise ValueError(f"at most {most} characters")
-        return text
-
-    return AfterValidator(check)
-
-
-def _between(low: int, high: int) -> AfterValidator:
-    def check(number: int) -> int:
-        if not low <= number <= high:
-            raise ValueError(f"a number from {low} to {high}")
-        return number
-
-    return AfterValidator(check)
+from interlock.schemas import at_most, between
 
 
 def _words(words: list[str]) -> list[str]:
@@ -31,9 +15,9 @@ def _words(words: list[str]) -> list[str]:
     return words
 
 
-Word = Annotated[str, _at_most(600)]
-Text = Annotated[str, _at_most(1_000_000)]
-Limit = Annotated[int, _between(1, 1000)]
+Word = Annotated[str, at_most(600)]
+Text = Annotated[str, at_most(1_000_000)]
+Limit = Annotated[int, between(1, 1000)]
 
 
 class Arguments(BaseModel):
@@ -45,7 +29,7 @@ class Arguments(BaseModel):
 
 
 class Change(Arguments):
-    reason: Annotated[str, _at_most(2000)] = ""
+    reason: Annotated[str, at_most(2000)] = ""
 
 
 class Previewed(Change):
@@ -72,7 +56,7 @@ class Describe(Arguments):
 class Logs(Arguments):
     pod: Word = Field(description="or deploy/NAME")
     container: Word = ""
-    tail: Annotated[int, _between(1, 5000)] = 200
+    tail: Annotated[int, between(1, 5000)] = 200
     since: Word = Field(default="", description="15m")
     previous: bool = False
     contains: Word = ""
@@ -90,7 +74,7 @@ class Top(Arguments):
 class RolloutStatus(Arguments):
     kind: Word
     name: Word
-    wait: Annotated[int, _between(0, 600)] = 60
+    wait: Annotated[int, between(0, 600)] = 60
 
 
 class Diff(Arguments):
@@ -106,7 +90,7 @@ class Apply(Previewed):
 class Scale(Change):
     kind: Word
     name: Word
-    replicas: Annotated[int, _between(0, 1_000_000)]
+    replicas: Annotated[int, between(0, 1_000_000)]
 
 
 class SetImage(Change):
@@ -119,7 +103,7 @@ class Rollout(Change):
     kind: Word
     name: Word
     action: Literal["restart", "undo", "pause", "resume"]
-    revision: Annotated[int, _between(1, 10**9)] | None = None
+    revision: Annotated[int, between(1, 10**9)] | None = None
 
 
 class Patch(Previewed):

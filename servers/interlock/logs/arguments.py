@@ -7,31 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from interlock.schemas import at_most, between
 
-def _at_most(most: int) -> AfterValidator:
-    def check(text: str) -> str:
-        if len(text) > most:
-            raise ValueError(f"at most {most} characters")
-        return text
-
-    return AfterValidator(check)
-
-
-def _between(low: int, high: int) -> AfterValidator:
-    def check(number: int) -> int:
-        if not low <= number <= high:
-            raise ValueError(f"a number from {low} to {high}")
-        return number
-
-    return AfterValidator(check)
-
-
-Name = Annotated[str, _at_most(200)]
-When = Annotated[str, _at_most(64)]
-Cursor = Annotated[str, _at_most(80)]
-Text = Annotated[str, _at_most(1_000)]
+Name = Annotated[str, at_most(200)]
+When = Annotated[str, at_most(64)]
+Cursor = Annotated[str, at_most(80)]
+Text = Annotated[str, at_most(1_000)]
 Level = Literal["debug", "info", "warn", "error", "fatal"]
 
 
@@ -47,12 +30,12 @@ class ListSources(Arguments):
 
 class ReadLog(Arguments):
     source: Name
-    tail: Annotated[int, _between(1, 5_000)] | None = Field(default=None, description="last lines (default: 50)")
-    head: Annotated[int, _between(1, 5_000)] | None = None
+    tail: Annotated[int, between(1, 5_000)] | None = Field(default=None, description="last lines (default: 50)")
+    head: Annotated[int, between(1, 5_000)] | None = None
     around: When | None = Field(default=None, description="a time or @cursor: lines on both sides")
     cursor: Cursor | None = Field(default=None, description="go on from here; with tail: lines before it")
-    lines: Annotated[int, _between(1, 5_000)] = Field(default=50, description="for around, cursor, follow")
-    follow: Annotated[int, _between(0, 60)] = Field(default=0, description="seconds to wait for new lines")
+    lines: Annotated[int, between(1, 5_000)] = Field(default=50, description="for around, cursor, follow")
+    follow: Annotated[int, between(0, 60)] = Field(default=0, description="seconds to wait for new lines")
     level: Level | None = Field(default=None, description="least severity")
     since: When | None = Field(default=None, description="ISO time, 15m, 2h, 12:30")
     until: When | None = None
@@ -67,8 +50,8 @@ class SearchLogs(Arguments):
     level: Level | None = Field(default=None, description="least severity")
     since: When | None = Field(default=None, description="ISO time, 15m, 2h, 12:30")
     until: When | None = None
-    context: Annotated[int, _between(0, 20)] = 0
-    limit: Annotated[int, _between(1, 500)] = 50
+    context: Annotated[int, between(0, 20)] = 0
+    limit: Annotated[int, between(1, 500)] = 50
     last: bool = Field(default=False, description="newest matches")
     count: bool = Field(default=False, description="only count")
     cursor: Cursor | None = None
@@ -84,9 +67,9 @@ class SummarizeLogs(Arguments):
     source: Name
     since: When | None = Field(default=None, description="ISO time, 15m, 2h, 12:30")
     until: When | None = None
-    limit: Annotated[int, _between(1, 500)] = Field(default=40, description="templates shown")
-    cursor: Annotated[int, _between(0, 1_000_000)] = Field(default=0, description="templates to skip")
-    template: Annotated[str, _at_most(12)] | None = Field(default=None, description="#id: its values and examples")
+    limit: Annotated[int, between(1, 500)] = Field(default=40, description="templates shown")
+    cursor: Annotated[int, between(0, 1_000_000)] = Field(default=0, description="templates to skip")
+    template: Annotated[str, at_most(12)] | None = Field(default=None, description="#id: its values and examples")
 
 
 class CompareLogs(Arguments):
@@ -95,12 +78,12 @@ class CompareLogs(Arguments):
     until: When | None = Field(default=None, description="its end (default: now)")
     baseline_since: When | None = Field(default=None, description="default: three times as long, right before")
     baseline_until: When | None = None
-    limit: Annotated[int, _between(1, 200)] = 25
+    limit: Annotated[int, between(1, 200)] = 25
 
 
 class Step(Arguments):
-    program: Annotated[str, _at_most(100)]
-    args: list[Annotated[str, _at_most(4_000)]] = Field(default_factory=list)
+    program: Annotated[str, at_most(100)]
+    args: list[Annotated[str, at_most(4_000)]] = Field(default_factory=list)
 
 
 class AnalyzeLogs(Arguments):
