@@ -12,10 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from interlock.guard import audit
+from interlock.guard.audit import reading as audit
+from interlock.guard.audit.records import Records
 from interlock.guard.keys import Keys, create_keys
 from interlock.guard.model import Redacted
-from interlock.guard.records import Records
 from interlock.guard.state import State
 
 WANTED = 100_000  # records a second

@@ -15,7 +15,7 @@ from interlock.files.searching import RIPGREP, ripgrep
 from interlock.guard.keys import Keys
 from interlock.guard.model import Answer, Link, Principal
 from interlock.guard.pipeline import Pipeline
-from interlock.guard.policy import Source
+from interlock.guard.policy.loading import Source
 from interlock.opening import open_guard, open_server
 from interlock.sandbox.broker import start_broker
 from interlock.sandbox.children import Program

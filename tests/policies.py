@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.guard.policy import Policy, PolicyError, Problem, load
+from interlock.guard.policy.loading import Policy, PolicyError, Problem, load
 
 
 class Place:
@@ -21,7 +21,7 @@ class Place:
         for made in (self.work, self.config):
             made.mkdir(parents=True, mode=0o700)
         monkeypatch.setenv("HOME", str(folder))
-        monkeypatch.setattr("interlock.guard.policy_places.user_home", lambda: folder)
+        monkeypatch.setattr("interlock.guard.policy.places.user_home", lambda: folder)
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "INTERLOCK_POLICY", "INTERLOCK_HOME"):
             monkeypatch.delenv(name, raising=False)
 

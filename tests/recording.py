@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interlock.guard import audit
+from interlock.guard.audit import reading as audit
+from interlock.guard.audit.records import Records
 from interlock.guard.keys import Keys, Person, create_keys
 from interlock.guard.model import Redacted
-from interlock.guard.records import Records
 from interlock.guard.state import State
 
 SECRET = "-".join(["made", "up", "secret"])

@@ -40,7 +40,7 @@ def test_the_wheel_loads_its_profiles_without_the_checkout(wheel: Path, tmp_path
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import interlock; assert interlock.__file__.startswith(sys.argv[1]), interlock.__file__\n"
         "from pathlib import Path\n"
-        "from interlock.guard.policy import load\n"
+        "from interlock.guard.policy.loading import load\n"
         "print(len(load(Path(sys.argv[2])).rules))"
     )
     done = subprocess.run(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from admin.apart import Apart, Peer
 
-from interlock.guard.changes import Changes
 from interlock.guard.state import State
+from interlock.guard.undo.changes import Changes
 from interlock.session import IDLE, Session
 
 

@@ -12,21 +12,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from interlock.guard.approvals import Approvals
-from interlock.guard.changes import Changes
+from interlock.guard.audit.records import Records
+from interlock.guard.consent.approvals import Approvals
 from interlock.guard.decide import possible
 from interlock.guard.errors import Broken
-from interlock.guard.halt import Halt
+from interlock.guard.halt.switch import Halt
 from interlock.guard.keys import Keys
 from interlock.guard.limits import LimitsLedger
 from interlock.guard.model import Detector, Server, Tool, World
 from interlock.guard.overview import guard_tool, undo_tool
 from interlock.guard.pipeline import Guard
-from interlock.guard.policy import Policy, Source
-from interlock.guard.records import Records
-from interlock.guard.snapshots import Snapshots
+from interlock.guard.policy.loading import Policy, Source
 from interlock.guard.state import State
 from interlock.guard.statements import active_profile
+from interlock.guard.undo.changes import Changes
+from interlock.guard.undo.snapshots import Snapshots
 from interlock.redaction import RedactionSettings, open_detector
 from interlock.registry import SERVERS, VERBS
 from interlock.sandbox.broker import BrokerClient

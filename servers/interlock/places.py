@@ -1,6 +1,6 @@
 """Where an installation's state lies. Light: every command starts with it.
 
-Not for the policy (`guard.policy_files`), keys (`guard.keys`) or running servers (`guard.running`).
+Not for the policy (`guard.policy.files`), keys (`guard.keys`) or running servers (`guard.halt.running`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from interlock.guard.errors import Broken
 
 if TYPE_CHECKING:
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 HOME_VARIABLE = "INTERLOCK_HOME"
 

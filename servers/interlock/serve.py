@@ -20,12 +20,12 @@ import structlog
 
 from interlock import __version__
 from interlock.guard.errors import Broken
-from interlock.guard.halt import Registration, Watcher, register
+from interlock.guard.halt.switch import Registration, Watcher, register
 from interlock.guard.keys import Keys
 from interlock.guard.model import Detector, Principal
 from interlock.guard.pipeline import Guard, Pipeline
-from interlock.guard.policy import Source, find_policy
-from interlock.guard.policy_files import open_with
+from interlock.guard.policy.files import open_with
+from interlock.guard.policy.loading import Source, find_policy
 from interlock.guard.state import State
 from interlock.guard.trail import own_fields
 from interlock.opening import open_guard, open_server, os_user, server_module

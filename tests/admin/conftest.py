@@ -32,7 +32,7 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Apart:
     for key in ("HOME", "XDG_CONFIG_HOME", "INTERLOCK_POLICY", "INTERLOCK_HOME"):
         monkeypatch.setenv(key, made.environment[key])
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    monkeypatch.setattr("interlock.guard.running.folders", lambda: [made.servers])
+    monkeypatch.setattr("interlock.guard.halt.running.folders", lambda: [made.servers])
     return made
 
 

@@ -20,10 +20,10 @@ from recording import fields
 
 from interlock.admin.main import main
 from interlock.admin.report import Day, day_bounds, to_html, to_markdown
-from interlock.guard.changes import Changes
+from interlock.guard.audit.records import Records
 from interlock.guard.keys import Keys, create_keys
-from interlock.guard.records import Records
 from interlock.guard.state import State
+from interlock.guard.undo.changes import Changes
 from interlock.redaction import open_detector
 
 HOSTILE = "\x1b[31mred\x07 \u202eback [bold]x[/bold] | <b>y</b>"

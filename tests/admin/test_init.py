@@ -9,7 +9,7 @@ import pytest
 from admin.apart import Apart, on_terminal
 from admin.conftest import Run
 
-from interlock.guard.policy import load
+from interlock.guard.policy.loading import load
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_the_confined_process_reaches_its_repositories_only(served: Installation
     code = f"""
 import os, sys
 from pathlib import Path
-from interlock.guard.policy import load
+from interlock.guard.policy.loading import load
 from interlock.git.tools import reach
 from interlock.sandbox.confine import confine
 policy = load(Path({os.fspath(served.policy)!r}))

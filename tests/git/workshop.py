@@ -19,7 +19,7 @@ from interlock.git.tools import programs
 from interlock.guard.keys import Keys, Person, create_keys
 from interlock.guard.model import Link, Principal
 from interlock.guard.pipeline import Guard, Pipeline
-from interlock.guard.policy import Source
+from interlock.guard.policy.loading import Source
 from interlock.opening import open_guard, open_server
 from interlock.sandbox.broker import start_broker
 

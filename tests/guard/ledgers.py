@@ -11,11 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from interlock.guard.approvals import Approvals
+from interlock.guard.consent.approvals import Approvals
 from interlock.guard.keys import Keys, Person, create_keys
 from interlock.guard.limits import LimitsLedger
 from interlock.guard.model import Action, Call, Decision, Effect, Look, Principal, Risk
-from interlock.guard.policy_model import ApprovalsSettings
+from interlock.guard.policy.model import ApprovalsSettings
 from interlock.guard.state import State
 
 START = 1_800_000_000.0  # a multiple of all slices of time
@@ -49,7 +49,7 @@ class Ledgers:
     settings: ApprovalsSettings = field(default_factory=ApprovalsSettings)
 
     def ask(self, call: Call, look: Look, decision: Decision | None = None) -> Any:
-        from interlock.guard.approvals import digest
+        from interlock.guard.consent.approvals import digest
 
         return self.approvals.open(
             call, digest(call, look), decision or asking(), "a preview", look, {"path": "/a"}, self.settings

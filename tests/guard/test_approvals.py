@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.guard import statements
-from interlock.guard.approvals import KEEP_ROWS, WAITING_MAX, digest
+from interlock.guard.consent.approvals import KEEP_ROWS, WAITING_MAX, digest
 from interlock.guard.errors import Code, Refused
 from interlock.guard.keys import Person, create_keys
 from interlock.guard.model import Call, Link, Look, Risk
@@ -348,7 +348,7 @@ def test_waiting_ends_with_a_cancel_a_halt_or_its_time(it: Ledgers, waiting: Any
 
 
 def test_void_all_follows_the_orders_scope(it: Ledgers) -> None:
-    from interlock.guard.halt import Order
+    from interlock.guard.halt.switch import Order
 
     for agent, server in (("a", "files"), ("a", "git"), ("b", "files")):
         it.ask(make_call(f"{server}-{agent}", server=server, who=principal(agent)), make_look())
@@ -491,7 +491,7 @@ import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 from guard.ledgers import asking, make_call, make_look
-from interlock.guard.approvals import Approvals
+from interlock.guard.consent.approvals import Approvals
 from interlock.guard.errors import Refused
 from interlock.guard.keys import Keys
 from interlock.guard.state import State

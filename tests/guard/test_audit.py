@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recording import AuditHome, fields
 
-from interlock.guard import audit, chains
+from interlock.guard.audit import chains
+from interlock.guard.audit import reading as audit
 from interlock.guard.errors import Broken, Refused
 
 Lines = list[bytes]

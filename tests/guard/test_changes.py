@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.guard.changes import Change, Changes
 from interlock.guard.model import Action, Call, Decision, Effect, Look, Outcome, Principal, Risk, UndoClass
 from interlock.guard.processes import myself
 from interlock.guard.state import State
+from interlock.guard.undo.changes import Change, Changes
 
 
 @dataclass

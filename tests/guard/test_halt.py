@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from guard.ledgers import Ledgers, make_call, make_look, open_ledgers, principal, python, together
 
-from interlock.guard import running as running_module
 from interlock.guard import statements
 from interlock.guard.errors import Broken, Code, Refused
-from interlock.guard.halt import Halt, Order, Watcher, halt_all, register, resume_all, running
+from interlock.guard.halt import running as running_module
+from interlock.guard.halt.switch import Halt, Order, Watcher, halt_all, register, resume_all, running
 from interlock.guard.keys import Person, create_keys
 from interlock.guard.processes import myself
 
@@ -98,7 +98,7 @@ def test_an_unreadable_file_halts_everything(it: Ledgers) -> None:
     script = """
 import os, sys
 from pathlib import Path
-from interlock.guard.halt import Halt
+from interlock.guard.halt.switch import Halt
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 print(Halt(Path(sys.argv[1])).describe())
@@ -159,7 +159,7 @@ def test_orders_given_together_are_all_kept(it: Ledgers, halt: Halt) -> None:
     script = """
 import json, sys
 from pathlib import Path
-from interlock.guard.halt import Halt
+from interlock.guard.halt.switch import Halt
 print("ready", flush=True); sys.stdin.readline()
 for number in range(10):
     Halt(Path(sys.argv[1])).halt("r", agent=f"{sys.argv[2]}-{number}")
@@ -338,10 +338,10 @@ def test_a_watcher_tries_again_when_ending_what_waits_fails(it: Ledgers, halt: H
 SERVER = """
 import os, sys, threading
 from pathlib import Path
-from interlock.guard import running
+from interlock.guard.halt import running
 running.folders = lambda: [Path(sys.argv[1])]
-from interlock.guard.approvals import Approvals
-from interlock.guard.halt import Halt, Watcher, register
+from interlock.guard.consent.approvals import Approvals
+from interlock.guard.halt.switch import Halt, Watcher, register
 from interlock.guard.keys import Keys
 from interlock.guard.state import State
 home = Path(sys.argv[2])

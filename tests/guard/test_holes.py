@@ -16,7 +16,7 @@ from interlock.guard.errors import Refused
 from interlock.guard.keys import Keys, Person
 from interlock.guard.model import Link, Principal
 from interlock.guard.pipeline import Pipeline
-from interlock.guard.policy import Source
+from interlock.guard.policy.loading import Source
 from interlock.opening import open_guard, open_server
 
 TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
@@ -149,7 +149,7 @@ def test_a_log_that_cannot_be_written_ends_no_call(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for module in ("pipeline", "settling"):
+    for module in ("pipeline", "undo.settling"):
         broken = failing(full)
         monkeypatch.setattr(f"interlock.guard.{module}.log", broken)
     pipeline.server.run = lambda permit: 1 / 0  # type: ignore[method-assign,assignment]
@@ -181,7 +181,7 @@ def test_the_servers_own_log_never_fails(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_noted_halt_is_seen_by_the_first_call_of_every_thread(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch):
-    from interlock.guard.halt import Halt
+    from interlock.guard.halt.switch import Halt
 
     halt = pipeline.guard.halt
     halt.halt("stop")

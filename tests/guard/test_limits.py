@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from interlock.guard.errors import Broken, Code, Refused
 from interlock.guard.limits import RESOURCES_MAX, LimitsLedger
-from interlock.guard.policy_model import Limits, Rate
+from interlock.guard.policy.model import Limits, Rate
 
 LIMITS = Limits()
 
@@ -290,7 +290,7 @@ sys.path.insert(0, sys.argv[2])
 from guard.ledgers import make_call, make_look, principal
 from interlock.guard.errors import Refused
 from interlock.guard.limits import LimitsLedger
-from interlock.guard.policy_model import Limits, Rate
+from interlock.guard.policy.model import Limits, Rate
 from interlock.guard.state import State
 from concurrent.futures import ThreadPoolExecutor
 state = State(Path(sys.argv[1]))

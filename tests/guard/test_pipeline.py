@@ -16,7 +16,7 @@ from interlock.guard.errors import Broken, Code, Refused
 from interlock.guard.keys import Keys
 from interlock.guard.model import Link, Principal
 from interlock.guard.pipeline import Permit, Pipeline
-from interlock.guard.policy import Source
+from interlock.guard.policy.loading import Source
 from interlock.opening import open_guard, open_server
 
 READ = ["receive", "admit", "interpret", "look", "decide", "secure", "run", "give_back"]
@@ -63,7 +63,7 @@ def pipeline(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def records(pipeline: Pipeline) -> list[dict[str, Any]]:
-    from interlock.guard.audit import read_all
+    from interlock.guard.audit.reading import read_all
 
     home = pipeline.guard.source.current().path.parents[2] / "state"
     return [dict(record) for record in read_all(home) if record.get("call")]

@@ -20,10 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recording import SECRET, AuditHome, fields
 
-from interlock.guard import audit, chains, recording_room
+from interlock.guard.audit import chains, recording_room
+from interlock.guard.audit import reading as audit
+from interlock.guard.audit.records import Records
 from interlock.guard.errors import Broken
 from interlock.guard.processes import alive, boot, myself, process_start
-from interlock.guard.records import Records
 from interlock.guard.state import State
 
 

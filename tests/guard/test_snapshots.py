@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.guard.errors import Broken, Code, Refused
-from interlock.guard.policy_model import SnapshotsSettings
-from interlock.guard.snapshots import Snapshots
+from interlock.guard.policy.model import SnapshotsSettings
 from interlock.guard.state import State
+from interlock.guard.undo.snapshots import Snapshots
 
 DAY = 86400.0
 
@@ -300,7 +300,7 @@ def test_killed_while_removing_leaves_nothing_that_looks_whole(store: Store, mon
     path = store.held("files-1", 100)
 
     def work() -> None:
-        from interlock.guard import snapshots
+        from interlock.guard.undo import snapshots
 
         monkeypatch.setattr(snapshots, "remove_tree", lambda path: os.kill(os.getpid(), signal.SIGKILL))
         Store(store.home).snapshots.purge(["files-1"])

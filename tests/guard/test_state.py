@@ -15,7 +15,7 @@ from guard.ledgers import START, Clock, python, together
 
 from interlock.guard.disk import RESERVE_BYTES
 from interlock.guard.errors import Broken
-from interlock.guard.halt import Halt
+from interlock.guard.halt.switch import Halt
 from interlock.guard.state import State
 
 

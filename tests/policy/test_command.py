@@ -13,7 +13,7 @@ from installation import Installation
 from policies import Place
 
 from interlock.admin.main import main
-from interlock.guard.policy_schema import schema_text
+from interlock.guard.policy.schema import schema_text
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,8 @@ def test_no_policy_yet(here: Commands) -> None:
 
 def test_the_policy_needs_none_of_the_heavy_libraries(installation: Installation) -> None:
     code = (
-        "import sys; from pathlib import Path; from interlock.guard.policy import load; load(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from interlock.guard.policy.loading import load;"
+        "load(Path(sys.argv[1]));"
         "heavy = {'mcp', 'anthropic', 'docker', 'hyperscan', 'cryptography', 'pygit2', 'tomlkit', 'rich'};"
         "heavy |= {'ruamel', 're2', 'tomllib', 'difflib'};"
         "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"

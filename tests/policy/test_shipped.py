@@ -11,9 +11,9 @@ import pytest
 from policies import Place
 
 from interlock.documents import parse_yaml_positions
-from interlock.guard.policy import PROFILES, PolicyError, load, policies_folder, schema_path
-from interlock.guard.policy_cases import run_file, shipped_cases
-from interlock.guard.policy_schema import schema, schema_text
+from interlock.guard.policy.cases import run_file, shipped_cases
+from interlock.guard.policy.loading import PROFILES, PolicyError, load, policies_folder, schema_path
+from interlock.guard.policy.schema import schema, schema_text
 from interlock.registry import SECTIONS, VERBS
 
 FOLDER = policies_folder()
@@ -151,15 +151,15 @@ def test_the_design_pages_own_example(place: Place) -> None:
 
 def test_the_checkout_and_the_wheel_find_the_same_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In a wheel the folder lies inside the package; a leftover folder without the schema is not taken for it."""
-    from interlock.guard import policy_files
+    from interlock.guard.policy import files
 
     package = tmp_path / "interlock"
     (package / "guard").mkdir(parents=True)
     (package / "policy").mkdir()
-    monkeypatch.setattr(policy_files, "__file__", str(package / "guard" / "policy_files.py"))
-    assert policy_files.policies_folder() == tmp_path.parent / "policy"
+    monkeypatch.setattr(files, "__file__", str(package / "guard" / "policy" / "files.py"))
+    assert files.policies_folder() == tmp_path.parent / "policy"
     (package / "policy" / "schema.json").write_text("{}")
-    assert policy_files.policies_folder() == package / "policy"
+    assert files.policies_folder() == package / "policy"
 
 
 def test_profiles_load_without_a_user_policy(place: Place) -> None:

@@ -27,7 +27,7 @@ from .story import Fact, facts, story
 from .terminal import STYLES, on_terminal, say, say_json, table
 
 if TYPE_CHECKING:
-    from interlock.guard.audit import Query
+    from interlock.guard.audit.reading import Query
 
 __all__ = ["add_parser", "story"]
 
@@ -86,7 +86,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _tail(arguments: argparse.Namespace) -> int:
-    from interlock.guard import audit
+    from interlock.guard.audit import reading as audit
 
     with open_home() as opened:
         clean = cleaner(opened)
@@ -101,7 +101,7 @@ def _tail(arguments: argparse.Namespace) -> int:
 
 
 def _follow(opened: Opened, clean: Callable[[JsonRecord], JsonRecord], last: str, as_json: bool) -> None:
-    from interlock.guard import audit
+    from interlock.guard.audit import reading as audit
 
     seen: set[str] = set()
     while True:
@@ -122,7 +122,7 @@ def _follow(opened: Opened, clean: Callable[[JsonRecord], JsonRecord], last: str
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from interlock.guard import audit
+    from interlock.guard.audit import reading as audit
 
     with open_home() as opened:
         clean = cleaner(opened)
@@ -144,7 +144,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _search(arguments: argparse.Namespace) -> int:
     from collections import deque
 
-    from interlock.guard import audit
+    from interlock.guard.audit import reading as audit
 
     with open_home() as opened:
         clean = cleaner(opened)
@@ -158,7 +158,7 @@ def _search(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from interlock.guard import audit
+    from interlock.guard.audit import reading as audit
 
     with open_home() as opened, _output(arguments.out) as out:
         clean = cleaner(opened)
@@ -179,7 +179,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from interlock.guard import audit
+    from interlock.guard.audit import reading as audit
 
     from .report import Day, day_bounds, to_html, to_markdown
 
@@ -231,7 +231,7 @@ def _print_lines(records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _query(arguments: argparse.Namespace) -> Query:
-    from interlock.guard.audit import Query
+    from interlock.guard.audit.reading import Query
 
     names = ("text", "agent", "session", "server", "tool", "stage", "verb", "resource", "since", "until")
     return Query(**{name: getattr(arguments, name) for name in names})
@@ -245,7 +245,7 @@ def _between(parser: argparse.ArgumentParser) -> None:
 
 def moment(text: str) -> str:
     """A person's word for a time (local, or `2h` ago) as records hold times. Raises ValueError."""
-    from interlock.guard.chains import stamp
+    from interlock.guard.audit.chains import stamp
 
     if not text:
         return ""

@@ -14,8 +14,8 @@ from .home import Opened, open_home, person
 from .terminal import many, on_terminal, say, say_json, table, when
 
 if TYPE_CHECKING:
-    from interlock.guard.changes import Change
-    from interlock.guard.person import PersonPipeline
+    from interlock.guard.undo.changes import Change
+    from interlock.guard.undo.person import PersonPipeline
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -111,7 +111,7 @@ def in_force(changes: Sequence[Change]) -> list[Change]:
 
 def _undo_all(opened: Opened, changes: Sequence[Change], dry_run: bool, anyway: bool) -> int:
     """Newest first, across servers. What cannot be put back is left, and all that lies below it in the same places."""
-    from interlock.guard.person import undo
+    from interlock.guard.undo.person import undo
 
     pipelines: dict[str, PersonPipeline] = {}
     left: list[str] = []
@@ -157,8 +157,8 @@ def _meets(resources: Sequence[str], others: Sequence[str]) -> bool:
 
 def _pipeline(opened: Opened, server: str) -> PersonPipeline:
     from interlock.guard.model import Principal
-    from interlock.guard.person import PersonPipeline
-    from interlock.guard.policy import Source, find_policy
+    from interlock.guard.policy.loading import Source, find_policy
+    from interlock.guard.undo.person import PersonPipeline
     from interlock.opening import open_guard, open_server, os_user
 
     source = Source(find_policy(None))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from interlock.guard.approvals import Approvals, Pending
+from interlock.guard.consent.approvals import Approvals, Pending
 from interlock.guard.errors import Code, Refused
 from interlock.guard.keys import account
 from interlock.guard.model import Risk

@@ -106,7 +106,7 @@ def _play(playground: Path) -> int:
 def _build(playground: Path, root: Path, environment: dict[str, str]) -> None:
     import secrets
 
-    from interlock.guard.policy import schema_path
+    from interlock.guard.policy.loading import schema_path
 
     password = "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz23456789") for _ in range(12))
     for name, text in FILES.items():

@@ -84,7 +84,7 @@ def _platform(opened: Opened) -> Iterator[Line]:
 
 
 def _policy(opened: Opened) -> Iterator[Line]:
-    from interlock.guard.policy import find_policy, load
+    from interlock.guard.policy.loading import find_policy, load
 
     path = find_policy(None)
     policy = load(path)
@@ -115,7 +115,7 @@ def _state(opened: Opened) -> Iterator[Line]:
 
 
 def _records(opened: Opened) -> Iterator[Line]:
-    from interlock.guard import audit
+    from interlock.guard.audit import reading as audit
 
     begun = time.monotonic()
     report = audit.verify(opened.path, opened.state, opened.keys)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.guard.errors import Broken, Code, Refused
 from interlock.guard.model import Action, Call, Kind, Principal, Redacted, World
-from interlock.guard.policy import find_policy, load
-from interlock.guard.policy_cases import ordinary
-from interlock.guard.policy_explain import actions_of_record, explain
-from interlock.guard.policy_problems import nearest
+from interlock.guard.policy.cases import ordinary
+from interlock.guard.policy.explain import actions_of_record, explain
+from interlock.guard.policy.loading import find_policy, load
+from interlock.guard.policy.problems import nearest
 from interlock.registry import SERVERS, VERBS
 
 if TYPE_CHECKING:
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 
 def explained(what: str, words: Sequence[str], policy: Callable[[], Policy]) -> str:
@@ -48,7 +48,7 @@ def of_record(record: Mapping[str, Any], policy: Policy | None = None) -> str:
 
 
 def _record(id: str) -> Mapping[str, Any]:
-    from interlock.guard.audit import records_of
+    from interlock.guard.audit.reading import records_of
 
     from .home import open_home
 

@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _halt(arguments: argparse.Namespace) -> int:
-    from interlock.guard.halt import Order, halt_all
+    from interlock.guard.halt.switch import Order, halt_all
 
     with open_home(create=True) as opened:
         reached = halt_all(
@@ -61,7 +61,7 @@ def _halt(arguments: argparse.Namespace) -> int:
 def agents(opened: Opened) -> list[str]:
     """The agents that run, or that have left something behind."""
     from interlock.guard.errors import Broken
-    from interlock.guard.halt import running
+    from interlock.guard.halt.switch import running
 
     found = [one.agent for one in running()]
     try:
@@ -76,7 +76,7 @@ def agents(opened: Opened) -> list[str]:
 
 def _resume(arguments: argparse.Namespace) -> int:
     from interlock.guard.errors import Code, Refused
-    from interlock.guard.halt import resume_all
+    from interlock.guard.halt.switch import resume_all
 
     with open_home() as opened:
         orders = opened.halt.orders()
@@ -94,7 +94,7 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 def _profile(arguments: argparse.Namespace) -> int:
     from interlock.guard.errors import Broken
-    from interlock.guard.policy_files import PROFILES
+    from interlock.guard.policy.files import PROFILES
     from interlock.guard.statements import active_profile, end_profile, switch_profile
 
     with open_home() as opened:

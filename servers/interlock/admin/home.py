@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 from interlock.guard.errors import Broken
 
 if TYPE_CHECKING:
-    from interlock.guard.approvals import Approvals
-    from interlock.guard.changes import Changes
-    from interlock.guard.halt import Halt
+    from interlock.guard.consent.approvals import Approvals
+    from interlock.guard.halt.switch import Halt
     from interlock.guard.keys import Keys, Person
     from interlock.guard.limits import LimitsLedger
-    from interlock.guard.policy import Policy
-    from interlock.guard.snapshots import Snapshots
+    from interlock.guard.policy.loading import Policy
     from interlock.guard.state import State
+    from interlock.guard.undo.changes import Changes
+    from interlock.guard.undo.snapshots import Snapshots
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Opened:
     @cached_property
     def policy(self) -> Policy | None:
         """The policy, or None where there is none or it is broken: most commands work without."""
-        from interlock.guard.policy import find_policy, load
+        from interlock.guard.policy.loading import find_policy, load
 
         try:
             return load(find_policy(None))
@@ -57,19 +57,19 @@ class Opened:
 
     @cached_property
     def approvals(self) -> Approvals:
-        from interlock.guard.approvals import Approvals
+        from interlock.guard.consent.approvals import Approvals
 
         return Approvals(self.state, self.keys)
 
     @cached_property
     def changes(self) -> Changes:
-        from interlock.guard.changes import Changes
+        from interlock.guard.undo.changes import Changes
 
         return Changes(self.state)
 
     @cached_property
     def snapshots(self) -> Snapshots:
-        from interlock.guard.snapshots import Snapshots
+        from interlock.guard.undo.snapshots import Snapshots
 
         return Snapshots(self.path, self.state)
 
@@ -81,7 +81,7 @@ class Opened:
 
     @cached_property
     def halt(self) -> Halt:
-        from interlock.guard.halt import Halt
+        from interlock.guard.halt.switch import Halt
 
         return Halt(self.path, self.state, self.keys)
 
@@ -111,7 +111,7 @@ def home_path() -> Path:
 
 def _named() -> str | None:
     """The policy's `state`; None where it names none or cannot be read as YAML."""
-    from interlock.guard.policy_files import find_policy, read_file
+    from interlock.guard.policy.files import find_policy, read_file
 
     try:
         tree = read_file(find_policy(None)).tree.value
@@ -145,7 +145,7 @@ def server_names() -> list[str]:
 
 def span_of(text: str) -> int:
     """`90s`, `15m`, `4h`, `30d` on the command line as seconds: a `type` for argparse."""
-    from interlock.guard.policy_types import seconds
+    from interlock.guard.policy.types import seconds
 
     try:
         return seconds(text)

@@ -15,7 +15,7 @@ from interlock.guard.model import Effect, Layer, Rule
 from .terminal import say, say_json, span, table
 
 if TYPE_CHECKING:
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _load(arguments: argparse.Namespace) -> Policy:
-    from interlock.guard.policy import PROFILES, find_policy, load
+    from interlock.guard.policy.loading import PROFILES, find_policy, load
 
     if arguments.profile and arguments.profile not in PROFILES:
         raise Broken(f"there is no profile {arguments.profile!r}", hint=f"one of {', '.join(PROFILES)}")
@@ -64,7 +64,7 @@ def _load(arguments: argparse.Namespace) -> Policy:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from interlock.guard.policy import PolicyError
+    from interlock.guard.policy.loading import PolicyError
 
     try:
         policy = _load(arguments)
@@ -126,7 +126,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _row(rule: Rule, server: str) -> tuple[str, ...] | None:
-    from interlock.guard.policy_explain import place_of, rule_in_words
+    from interlock.guard.policy.explain import place_of, rule_in_words
 
     verbs = sorted(verb for verb in rule.verbs if not server or verb.startswith(f"{server}."))
     if not verbs:
@@ -167,7 +167,7 @@ def _settings(policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _as_data(policy: Policy, server: str) -> dict[str, Any]:
-    from interlock.guard.policy_explain import place_of, rule_in_words
+    from interlock.guard.policy.explain import place_of, rule_in_words
 
     return {
         "policy": str(policy.path),
@@ -235,8 +235,8 @@ def explain_record(record: Mapping[str, Any]) -> str:
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    from interlock.guard.policy import PolicyError, find_policy, load
-    from interlock.guard.policy_cases import run_file, shipped_cases
+    from interlock.guard.policy.cases import run_file, shipped_cases
+    from interlock.guard.policy.loading import PolicyError, find_policy, load
 
     path = find_policy(arguments.policy or None)
     files = [Path(file).expanduser().absolute() for file in arguments.files]
@@ -263,7 +263,7 @@ def _test(arguments: argparse.Namespace) -> int:
 
 
 def _schema(arguments: argparse.Namespace) -> int:
-    from interlock.guard.policy_schema import schema_text
+    from interlock.guard.policy.schema import schema_text
 
     sys.stdout.write(schema_text())
     return 0

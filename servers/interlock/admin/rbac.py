@@ -15,7 +15,7 @@ from typing import Any, Final
 from interlock.globs import compile_globs, special
 from interlock.guard.decide import possible
 from interlock.guard.errors import Broken
-from interlock.guard.policy import Policy
+from interlock.guard.policy.loading import Policy
 from interlock.kubectl import kubeconfig, program
 from interlock.kubectl.actions import Context, Section
 
@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from interlock.guard.policy import find_policy, load
+    from interlock.guard.policy.loading import find_policy, load
 
     from .terminal import say
 

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from interlock.guard.chains import stamp
+from interlock.guard.audit.chains import stamp
 from interlock.untrusted import one_line
 
 from .story import outcome
 
 if TYPE_CHECKING:
-    from interlock.guard.changes import Change
+    from interlock.guard.undo.changes import Change
 
 ROWS: Final = 40  # rows a table shows at most
 _BARS: Final = " ▁▂▃▄▅▆▇█"

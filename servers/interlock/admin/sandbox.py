@@ -93,7 +93,7 @@ def _folder() -> Path:
 
 def _lacking(tools: frozenset[str]) -> list[str]:
     """What the policy lets analyze_logs run and this machine has not: only said, for most work goes without."""
-    from interlock.guard.policy import find_policy, load
+    from interlock.guard.policy.loading import find_policy, load
     from interlock.logs.actions import Section
 
     try:

@@ -17,7 +17,7 @@ from .terminal import on_terminal, say, say_json
 
 
 def verify_records(arguments: argparse.Namespace) -> int:
-    from interlock.guard import audit
+    from interlock.guard.audit import reading as audit
 
     with open_home() as opened:
         begun = time.monotonic()
@@ -60,8 +60,8 @@ def verify_records(arguments: argparse.Namespace) -> int:
 
 def repair(arguments: argparse.Namespace) -> int:
     """Without ids: sets damaged chains aside, deletes nothing. With ids: frees what unknown changes block."""
-    from interlock.guard import audit
-    from interlock.guard.records import Records
+    from interlock.guard.audit import reading as audit
+    from interlock.guard.audit.records import Records
 
     if arguments.ids:
         return _settle(arguments)
@@ -87,8 +87,8 @@ def repair(arguments: argparse.Namespace) -> int:
 
 
 def _settle(arguments: argparse.Namespace) -> int:
+    from interlock.guard.audit.records import Records
     from interlock.guard.model import Outcome
-    from interlock.guard.records import Records
     from interlock.guard.statements import sign_and_store
 
     with open_home() as opened:

@@ -57,7 +57,7 @@ def _init(arguments: argparse.Namespace) -> int:
     made = _make_keys(arguments.passphrase)
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
-    from interlock.guard.policy import load
+    from interlock.guard.policy.loading import load
 
     policy = load(target)  # what we wrote must start a server
     here = Path(__file__).resolve().parent.parent
@@ -108,7 +108,7 @@ def default_policy() -> Path:
 
 def policy_text(roots: Sequence[Path], profile: str, agent: str) -> str:
     """The policy as YAML a person reads: only what binds, each part with its reason."""
-    from interlock.guard.policy import schema_path
+    from interlock.guard.policy.loading import schema_path
 
     access = "read" if profile == "readonly" else "write"
     lines = [

@@ -60,7 +60,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _facts(opened: Opened) -> dict[str, Any]:
-    from interlock.guard.halt import running
+    from interlock.guard.halt.switch import running
     from interlock.guard.statements import active_profile
 
     now = opened.state.now()
@@ -107,7 +107,7 @@ def _facts(opened: Opened) -> dict[str, Any]:
 def _policy(opened: Opened) -> str:
     if opened.policy is not None:
         return str(opened.policy.path)
-    from interlock.guard.policy import find_policy
+    from interlock.guard.policy.loading import find_policy
 
     try:
         path = find_policy(None)
@@ -145,7 +145,7 @@ def _row(server: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from interlock.guard import audit
+    from interlock.guard.audit import reading as audit
 
     from .audit import story
     from .consent import answered, shown

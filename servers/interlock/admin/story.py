@@ -16,7 +16,7 @@ from interlock.guard.model import UndoClass
 from interlock.untrusted import one_line
 
 if TYPE_CHECKING:
-    from interlock.guard.changes import Change
+    from interlock.guard.undo.changes import Change
 
 ACTIONS_SHOWN = 12
 

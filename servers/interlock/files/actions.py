@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from interlock import globs
 from interlock.guard.model import Action, Attribute, Kind, Risk, UndoClass, Verb
-from interlock.guard.policy_types import NameGlob, Place, PolicyModel, Seconds, Size
+from interlock.guard.policy.types import NameGlob, Place, PolicyModel, Seconds, Size
 
 _COMMON: Final = {
     "path": Kind.PATH,  # the real path of what is opened, or of what would be made

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from interlock.globs import Matcher, compile_globs
-from interlock.guard.builtin import known_secret, owned, protection
 from interlock.guard.decide import Decider
 from interlock.guard.errors import Code, Refused
 from interlock.guard.model import Action, Attribute, Decision, Effect, Layer
+from interlock.guard.policy.builtin import known_secret, owned, protection
 from interlock.path_names import parse
 from interlock.paths import Root, Roots, lstat
 from interlock.registry import VERBS
@@ -20,7 +20,7 @@ from interlock.registry import VERBS
 from .actions import Section, action
 
 if TYPE_CHECKING:
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 _KEPT: Final = 2  # policies whose roots stay open: the current one, and the one of calls in flight
 

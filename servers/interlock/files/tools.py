@@ -22,10 +22,10 @@ from .redacted import FilesDetector, Reader
 from .renames import can_rename
 
 if TYPE_CHECKING:
-    from interlock.guard.changes import Change
     from interlock.guard.pipeline import Permit
-    from interlock.guard.policy import Policy
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.policy.loading import Policy
+    from interlock.guard.undo.changes import Change
+    from interlock.guard.undo.snapshots import Slot
 
 _READ: Final = ("files.read",)
 _LIST: Final = ("files.list",)

@@ -37,8 +37,8 @@ from .steps import (
 from .text import counted, size_text
 
 if TYPE_CHECKING:
-    from interlock.guard.changes import Change
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.undo.changes import Change
+    from interlock.guard.undo.snapshots import Slot
 
     from .tools import Files
 

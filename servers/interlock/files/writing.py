@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from interlock.guard.approvals import PREVIEW_CHARS
+from interlock.guard.consent.approvals import PREVIEW_CHARS
 from interlock.guard.errors import Code, Refused
 from interlock.guard.model import Action, Attribute, Call, Look
 from interlock.path_names import shown

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from interlock.guard.model import Kind, Risk, UndoClass, Verb
-from interlock.guard.policy_types import NameGlob, Place, PlaceGlob, PolicyModel, Size, Text
+from interlock.guard.policy.types import NameGlob, Place, PlaceGlob, PolicyModel, Size, Text
 
 _COMMON: Final = {
     "repository": Kind.PATH,

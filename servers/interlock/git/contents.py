@@ -21,7 +21,7 @@ from interlock.untrusted import one_line
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 TEXT_LIMIT: Final = 2 << 20  # bytes of one file that are redacted and shown; above, only its size
 CACHE: Final = 512  # redacted texts kept
@@ -114,7 +114,7 @@ def _keys_only(detector: Detector, text: str, full: str) -> Shown:
 
 def protection(path: str, policy: Policy) -> str | None:
     """The pattern that protects this real path against changes, or None."""
-    from interlock.guard import builtin
+    from interlock.guard.policy import builtin
 
     return builtin.protection(path, policy)
 
@@ -145,14 +145,14 @@ def _decider(policy: Policy) -> Decider:
 
 def secret_file(path: str) -> bool:
     """Whether the file is one of which only key names are shown, and which is never committed."""
-    from interlock.guard import builtin
+    from interlock.guard.policy import builtin
 
     return builtin.known_secret(path)
 
 
 def private(path: str, policy: Policy) -> bool:
     """Whether the file's content is not shown at all (keys, git's own folder)."""
-    from interlock.guard import builtin
+    from interlock.guard.policy import builtin
 
     return builtin.protection(path, policy, change=False) is not None
 

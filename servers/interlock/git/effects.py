@@ -16,7 +16,7 @@ from .repositories import Facts
 from .transition import FileMove
 
 if TYPE_CHECKING:
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 EACH: Final = 40  # paths up to which each is an action; of more, those that a rule restricts, and the first few
 
@@ -46,7 +46,7 @@ def git_action(
 
 def file_actions(facts: Facts, moves: Sequence[FileMove], policy: Policy) -> tuple[list[Action], list[str]]:
     """The actions on files, and reasons to ask: protected files of the work tree change only with a person."""
-    from interlock.guard.builtin import owned
+    from interlock.guard.policy.builtin import owned
 
     actions: list[Action] = []
     shielded: list[str] = []

@@ -19,7 +19,7 @@ from .patches import Changed
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 LISTED: Final = 10  # findings that a refusal names
 SCANNED: Final = 64 << 20  # bytes of one file that are scanned; larger ones are refused before

@@ -19,7 +19,7 @@ from .worktree import WorkTree
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 FILES_COUNTED: Final = 300  # files whose lines are counted for the list; of more only the names are given
 _STATUS: Final = {1: "A", 2: "D", 3: "M", 4: "R", 5: "C", 8: "T", 10: "U", 7: "?"}

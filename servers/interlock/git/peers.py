@@ -17,7 +17,7 @@ from .transfer import Listing, Transfer, transfer
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
     from .tools import Git
 

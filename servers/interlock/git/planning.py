@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pygit2
 
     from interlock.guard.model import Look
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.undo.snapshots import Slot
 
 FILE_LIMIT: Final = 512 << 20  # bytes of one file that is compared or written
 CONTENT_LIMIT: Final = 1 << 30  # bytes that one change writes into a work tree

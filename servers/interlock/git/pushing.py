@@ -27,9 +27,9 @@ from .transition import RefMove, Transition
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.changes import Change
-    from interlock.guard.policy import Policy
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.policy.loading import Policy
+    from interlock.guard.undo.changes import Change
+    from interlock.guard.undo.snapshots import Slot
 
     from .tools import Git
 

@@ -24,7 +24,7 @@ from .scan import Scan, Scanner
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
     from .arguments import Log, Status
 

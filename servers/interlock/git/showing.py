@@ -21,7 +21,7 @@ from .scan import Scanner, against_tree
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
     from .arguments import Blame, Diff, Show
 

@@ -30,7 +30,7 @@ from .worktree import State, WorkTree
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.undo.snapshots import Slot
 
 FILES: Final = "files.pack"
 BLOBS: Final = "blobs.pack"

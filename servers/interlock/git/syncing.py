@@ -31,7 +31,7 @@ from .transition import RefMove, Transition
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.undo.snapshots import Slot
 
     from .tools import Git
 

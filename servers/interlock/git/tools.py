@@ -26,10 +26,10 @@ from .snapshot import Manifest, capture, load
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.changes import Change
     from interlock.guard.pipeline import Permit
-    from interlock.guard.policy import Policy
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.policy.loading import Policy
+    from interlock.guard.undo.changes import Change
+    from interlock.guard.undo.snapshots import Slot
     from interlock.sandbox.children import Program
 
     from .planning import Planned
@@ -292,7 +292,7 @@ def _check_names(given: object) -> None:
 
 
 def _owned(root: str, policy: Policy) -> bool:
-    from interlock.guard.builtin import owned
+    from interlock.guard.policy.builtin import owned
 
     return owned(root, policy, tree=True) or any(git_internal(part) for part in Path(root).parts)
 

@@ -22,7 +22,7 @@ from .worktree import WorkTree
 if TYPE_CHECKING:
     import pygit2
 
-    from interlock.guard.changes import Change
+    from interlock.guard.undo.changes import Change
 
     from .tools import Git
 

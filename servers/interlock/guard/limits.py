@@ -23,7 +23,7 @@ from .model import Call, Look, Principal
 from .state import State
 
 if TYPE_CHECKING:
-    from .policy import Limits, Rate
+    from interlock.guard.policy.loading import Limits, Rate
 
 SLICES: Final = 60
 KEEP: Final = 7 * 86400.0  # seconds after which rows of agents that are gone are forgotten

@@ -18,12 +18,12 @@ from .errors import Code
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from interlock.guard.policy.loading import Policy
+    from interlock.guard.undo.changes import Change
+    from interlock.guard.undo.snapshots import Slot
     from interlock.sandbox.broker import BrokerClient
 
-    from .changes import Change
     from .pipeline import Permit
-    from .policy import Policy
-    from .snapshots import Slot
 
 
 class Effect(IntEnum):

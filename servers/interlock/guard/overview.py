@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from interlock.guard.policy.loading import Policy
+
 from .model import Changed, Effect, Flag, Globs, Layer, Match, Principal, Range, Rule, Tool
-from .policy import Policy
 
 if TYPE_CHECKING:
     from .pipeline import Guard

@@ -18,15 +18,21 @@ from typing import Any, Final
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from interlock.guard.audit.records import Records
+from interlock.guard.consent import asking as consent
+from interlock.guard.consent.approvals import PREVIEW_CHARS, Approvals, Pending, digest
+from interlock.guard.consent.pending import storable
+from interlock.guard.halt.switch import Halt
+from interlock.guard.policy.loading import Limits, Policy, Source
+from interlock.guard.undo.changes import Changes
+from interlock.guard.undo.settling import Settling
+from interlock.guard.undo.snapshots import Slot, Snapshots
 from interlock.session import Session
 from interlock.untrusted import one_line, visible
 
-from . import answers, consent
-from .approvals import PREVIEW_CHARS, Approvals, Pending, digest
-from .changes import Changes
+from . import answers
 from .decide import Decider
 from .errors import Broken, Code, Failed, Refused
-from .halt import Halt
 from .limits import LimitsLedger
 from .model import (
     Action,
@@ -49,12 +55,7 @@ from .model import (
     Verb,
 )
 from .overview import overview
-from .pending import storable
-from .policy import Limits, Policy, Source
 from .processes import process_start
-from .records import Records
-from .settling import Settling
-from .snapshots import Slot, Snapshots
 from .trail import Trail
 
 log = structlog.get_logger("interlock.guard")

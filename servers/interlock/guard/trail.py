@@ -1,6 +1,6 @@
 """The trail of one call: what is known of it so far, and so what its record says, wherever it ends.
 
-Not the record's chain (`records`) nor its wording for people (`audit`).
+Not the record's chain (`records`) nor its wording for people (`admin.audit`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from interlock.guard.undo.changes import Change
 from interlock.untrusted import one_line
 
 from . import answers
-from .changes import Change
 from .model import Action, Approval, Call, Decision, Detector, Outcome, Principal, Risk
 
 ACTIONS_RECORDED = 50

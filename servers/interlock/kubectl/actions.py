@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from interlock.guard.model import Action, Attribute, Kind, Risk, UndoClass, Verb
-from interlock.guard.policy_types import NameGlob, Place, PolicyModel, Seconds, Text
+from interlock.guard.policy.types import NameGlob, Place, PolicyModel, Seconds, Text
 
 _COMMON: Final = {
     "context": Kind.TEXT,

@@ -15,7 +15,7 @@ from .discovery import Resource
 from .objects import Target
 
 if TYPE_CHECKING:
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 EVERYWHERE = "*"
 

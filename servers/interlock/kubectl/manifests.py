@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from interlock.documents import Ambiguous, DocumentError, load_documents
-from interlock.guard.builtin import owned, protection
 from interlock.guard.errors import Code, Refused
+from interlock.guard.policy.builtin import owned, protection
 from interlock.path_names import parse, shown
 from interlock.paths import Roots
 from interlock.untrusted import one_line
@@ -21,7 +21,7 @@ from .discovery import unknown_kind
 from .objects import Object, Target
 
 if TYPE_CHECKING:
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
     from .tools import Kubectl
 

@@ -17,7 +17,7 @@ from . import kubeconfig
 from .actions import Section
 
 if TYPE_CHECKING:
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 KUBECTL: Final = "kubectl"
 OLDEST: Final = (1, 28)

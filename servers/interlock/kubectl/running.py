@@ -17,7 +17,7 @@ from .plans import Plan, Step, written
 
 if TYPE_CHECKING:
     from interlock.guard.pipeline import Permit
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.undo.snapshots import Slot
 
     from .tools import Kubectl
 

@@ -21,10 +21,10 @@ from .plans import Plan
 from .running import run_change, run_drain
 
 if TYPE_CHECKING:
-    from interlock.guard.changes import Change
     from interlock.guard.pipeline import Permit
-    from interlock.guard.policy import Policy
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.policy.loading import Policy
+    from interlock.guard.undo.changes import Change
+    from interlock.guard.undo.snapshots import Slot
 
 _READ: Final = ("kubectl.read",)
 _MANIFEST: Final = ("kubectl.create", "kubectl.update", "kubectl.scale", "kubectl.image")

@@ -22,9 +22,9 @@ from .plans import Plan, Step, read, written
 from .running import bare, carry_out, revert
 
 if TYPE_CHECKING:
-    from interlock.guard.changes import Change
     from interlock.guard.pipeline import Permit
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.undo.changes import Change
+    from interlock.guard.undo.snapshots import Slot
 
     from .tools import Kubectl
 

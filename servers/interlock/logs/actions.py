@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from interlock.guard.model import Kind, Risk, UndoClass, Verb
-from interlock.guard.policy_types import NameGlob, PolicyModel, Text, place_glob
+from interlock.guard.policy.types import NameGlob, PolicyModel, Text, place_glob
 
 _COMMON: Final = {"source": Kind.TEXT, "inside": Kind.FLAG}
 

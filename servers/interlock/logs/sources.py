@@ -20,7 +20,7 @@ from .streams import StreamSource, bounds_of
 from .windows import Source
 
 if TYPE_CHECKING:
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 
 @dataclass(frozen=True, slots=True)

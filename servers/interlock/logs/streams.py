@@ -29,7 +29,7 @@ from .blocks import LINE_CAP, Budget
 from .parts import Part
 
 if TYPE_CHECKING:
-    from interlock.guard.policy import Policy
+    from interlock.guard.policy.loading import Policy
 
 MAX_STREAM: Final = 2 << 30  # bytes read of one stream
 MAX_MERGED: Final = 24  # containers or pods read at once

@@ -21,10 +21,10 @@ from .sources import Sources, folders, known, open_sources
 from .windows import Source
 
 if TYPE_CHECKING:
-    from interlock.guard.changes import Change
     from interlock.guard.pipeline import Permit
-    from interlock.guard.policy import Policy
-    from interlock.guard.snapshots import Slot
+    from interlock.guard.policy.loading import Policy
+    from interlock.guard.undo.changes import Change
+    from interlock.guard.undo.snapshots import Slot
 
 _READ: Final = ("logs.read",)
 _PARALLEL: Final = 2  # heavy calls at once: as many as keep memory and two cores in bounds

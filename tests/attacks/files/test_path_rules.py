@@ -13,7 +13,7 @@ from installation import Installation
 
 from interlock.files.tools import Files
 from interlock.guard.model import Call, Look
-from interlock.guard.snapshots import Slot
+from interlock.guard.undo.snapshots import Slot
 
 NO_CUSTOMERS = 'rules:\n  none: {deny: [files.read, files.list], where: {path: "**/customers/**"}}\n'
 ASK_CUSTOMERS = NO_CUSTOMERS.replace("deny", "ask")

@@ -11,9 +11,9 @@ import pytest
 from files_server import FilesServer, Search
 from installation import Installation
 
-from interlock.guard.approvals import PREVIEW_CHARS
+from interlock.guard.consent.approvals import PREVIEW_CHARS
+from interlock.guard.consent.pending import Pending
 from interlock.guard.keys import Person
-from interlock.guard.pending import Pending
 
 ASK_ALL = "rules:\n  all: {ask: [files.write, files.move, files.delete, files.clean_up]}\n"
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from admin.apart import Apart, Peer
 
-from interlock.guard.approvals import Approvals
-from interlock.guard.audit import read_all
-from interlock.guard.changes import Change, Changes
+from interlock.guard.audit.reading import read_all
+from interlock.guard.consent.approvals import Approvals
 from interlock.guard.keys import Keys, Person
 from interlock.guard.state import State
+from interlock.guard.undo.changes import Change, Changes
 
 ROOMY = (
     "limits: {calls: {max: 100000, per: 1m}, local_changes: {max: 100000, per: 1h}, repeats: {max: 10000, per: 10m}}\n"

@@ -1,0 +1,342 @@
+"""Where the prior state of a change lies, enough to undo it: one folder per change, accounted for in `state.db`.
+
+    snapshots/ab/<change id>/manifest.json   the server's own state, sealed before the change runs
+    snapshots/ab/<change id>/...             what the server captured
+    snapshots/.gone/...                      on its way out; emptied by the next expiry
+
+Not for what is in a snapshot: servers capture and restore. Size never evicts: when the store is full, changes are
+refused; age expires (`keep`), and people purge. Nothing here walks folders but the removal of one snapshot, and
+nothing grows with their number.
+
+Syncs of a seal, in order, and why: (1) the manifest, else it may be empty after a power cut; (2) the slot's folder,
+for the names of the manifest and of what was captured; (3) the shard's folder, for the slot's name (the first seal
+only). What the server captured it syncs itself, before it seals.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import threading
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from interlock.guard.errors import Broken, Code, Refused
+from interlock.guard.processes import alive, myself
+
+if TYPE_CHECKING:
+    from interlock.guard.policy.loading import SnapshotsSettings
+    from interlock.guard.state import State
+
+MANIFEST: Final = "manifest.json"
+SHARDS: Final = 256
+EXPIRE_BATCH: Final = 200  # snapshots that one round of expiry removes at most
+
+
+class Slot:
+    """One change's folder in the store, 0700 and the server's own to fill. Not thread-safe."""
+
+    def __init__(self, id: str, path: Path, snapshots: Snapshots, too_large: bool = False) -> None:
+        self.id = id
+        self.path = path
+        self.too_large = too_large  # no room for the prior state: capture the manifest alone (class `none`)
+        self.state: dict[str, Any] = {}
+        self._snapshots = snapshots
+
+    def seal(self, state: Mapping[str, Any], size: int | None = None) -> None:
+        """Write the server's state, atomically and durably; may be done again while the change runs.
+
+        `size`: bytes really captured, where they differ from what was reserved. Raises Broken.
+        """
+        self.state = dict(state)
+        data = json.dumps(self.state, ensure_ascii=True, separators=(",", ":")).encode()
+        new = self.path / f"{MANIFEST}.new"
+        first = not (self.path / MANIFEST).exists()
+        try:
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(fd, view) :]
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            new.rename(self.path / MANIFEST)
+            _sync_folder(self.path)
+            if first:
+                _sync_folder(self.path.parent)
+        except OSError as error:
+            raise _broken(error, "the snapshot cannot be sealed") from error
+        if size is not None:
+            self._snapshots.resize(self.id, size)
+
+    def load(self) -> dict[str, Any]:
+        """The sealed state; empty where the slot was never sealed. Raises Broken when it cannot be read."""
+        try:
+            self.state = json.loads((self.path / MANIFEST).read_bytes())
+        except FileNotFoundError:
+            self.state = {}
+        except (OSError, ValueError) as error:
+            raise Broken(f"the snapshot of {self.id} cannot be read ({type(error).__name__})") from error
+        return self.state
+
+    def keep(self, seconds: float) -> None:
+        """Give this snapshot its own time, shorter or longer than the policy's (clean-up rules)."""
+        self._snapshots.keep(self.id, seconds)
+
+
+class Snapshots:
+    """The store. Thread-safe. Raises Broken when it cannot be used."""
+
+    def __init__(self, home: Path, state: State) -> None:
+        self._root = home / "snapshots"
+        self._state = state
+        self._prepared = False
+        self._lock = threading.Lock()
+
+    # ---------------------------------------------------------------- room
+
+    def fits(self, size: int, agent: str, settings: SnapshotsSettings) -> bool:
+        """Whether a change of this size can be captured at all: one agent fills at most half of the store.
+
+        A store that is merely full answers True here; then `reserve` refuses, and a person purges.
+        """
+        return bool(size <= settings.max_size // 2)
+
+    def reserve(self, change_id: str, size: int, agent: str, settings: SnapshotsSettings) -> Slot:
+        """Account for `size` bytes and make the change's folder. Raises Refused when there is no room.
+
+        A change too large for any snapshot gets a slot of no size (`too_large`): it runs only as class `none`, with
+        a person's consent (see `fits`), and its server captures nothing but the manifest.
+        """
+        fits = self.fits(size, agent, settings)
+        held = size if fits else 0
+        pid, start, booted = myself()
+        with self._state.tx() as db:
+            total, own = _usage(db, None), _usage(db, agent)
+            _refuse_when_full(held, total, own, settings)
+            db.execute(
+                "INSERT INTO slots (change, agent, size, at, status, pid, pid_start, boot)"
+                " VALUES (?,?,?,?,'open',?,?,?)",
+                (change_id, agent, held, self._state.now(), pid, start, booted),
+            )
+            _account(db, agent, held, 1)
+        path = self._path(change_id)
+        try:
+            self._prepare()
+            path.mkdir(mode=0o700)
+        except OSError as error:
+            self._forget(change_id)
+            raise _broken(error, "there is no room for a snapshot") from error
+        return Slot(change_id, path, self, too_large=not fits)
+
+    def open(self, change_id: str) -> Slot:
+        """The slot of a change, loaded. Raises Refused when it expired or was purged."""
+        row = self._state.read().execute("SELECT status FROM slots WHERE change = ?", (change_id,)).fetchone()
+        path = self._path(change_id)
+        if row is None or row[0] not in ("open", "held") or not path.is_dir():
+            how = {"expired": "has expired", "purged": "was purged by a person"}.get(row[0] if row else "", "is gone")
+            raise Refused(Code.INVALID, f"the snapshot of {change_id} {how}, so it cannot be undone")
+        slot = Slot(change_id, path, self)
+        slot.load()
+        return slot
+
+    def discard(self, change_id: str) -> None:
+        """Take back a reservation whose change never ran."""
+        if self._forget(change_id):
+            self._remove(change_id)
+
+    def resize(self, change_id: str, size: int) -> None:
+        """Correct the account to what was really captured, in bytes."""
+        with self._state.tx() as db:
+            row = _held(db, change_id)
+            if row is not None:
+                db.execute("UPDATE slots SET size = ? WHERE change = ?", (size, change_id))
+                _account(db, row[0], size - row[1], 0)
+
+    def keep(self, change_id: str, seconds: float) -> None:
+        with self._state.tx() as db:
+            db.execute("UPDATE slots SET keep = ? WHERE change = ?", (seconds, change_id))
+
+    # ---------------------------------------------------------------- the end of a snapshot
+
+    def expire(self, settings: SnapshotsSettings) -> list[str]:
+        """Remove what is older than `keep` (or its own time), and reservations of gone processes.
+
+        Returns the ids of expired snapshots, for the record. A change that is permitted or unknown keeps its
+        snapshot whatever its age.
+        """
+        now = self._state.now()
+        with self._state.tx() as db:
+            rows = [
+                *db.execute(
+                    "SELECT change FROM slots WHERE status = 'held' AND at < ? AND keep IS NULL ORDER BY at LIMIT ?",
+                    (now - settings.keep, EXPIRE_BATCH),
+                ).fetchall(),
+                *db.execute(
+                    "SELECT change FROM slots WHERE status = 'held' AND keep IS NOT NULL AND at + keep < ? LIMIT ?",
+                    (now, EXPIRE_BATCH),
+                ).fetchall(),
+            ]
+            expired = [row[0] for row in rows if not _needed(db, row[0])]
+            opened = db.execute("SELECT change, pid, pid_start, boot FROM slots WHERE status = 'open'").fetchall()
+        strays = [row[0] for row in opened if not alive(row[1], row[2], row[3])]
+        for id in (*expired, *strays):
+            self._forget(id, "expired")
+            self._remove(id)
+        self._empty_gone()
+        return expired
+
+    def purge(self, ids: Sequence[str]) -> list[str]:
+        """Remove these now; the caller holds a person's signed statement. Returns the ids that were there.
+
+        A change that still runs, or whose outcome is unknown, keeps its snapshot.
+        """
+        with self._state.tx() as db:
+            free = [id for id in ids if not _needed(db, id)]
+        purged = [id for id in free if self._forget(id, "purged")]
+        for id in purged:
+            self._remove(id)
+        self._empty_gone()
+        return purged
+
+    # ---------------------------------------------------------------- for people
+
+    def usage(self, limit: int = 1000) -> dict[str, Any]:
+        """`{"bytes", "count", "by_agent": {agent: bytes}, "snapshots": [{"id", "agent", "bytes", "at", "keep"}]}`.
+
+        The snapshots are the largest first, at most `limit`; `at` and `keep` in seconds.
+        """
+        rows = self._state.read().execute("SELECT agent, size, count FROM slot_sums").fetchall()
+        held = self._state.read().execute(
+            "SELECT change, agent, size, at, keep FROM slots WHERE status = 'held' ORDER BY size DESC LIMIT ?",
+            (limit,),
+        )
+        return {
+            "bytes": sum(row[1] for row in rows),
+            "count": sum(row[2] for row in rows),
+            "by_agent": {row[0]: row[1] for row in rows if row[2]},
+            "snapshots": [
+                dict(zip(("id", "agent", "bytes", "at", "keep"), row, strict=True)) for row in held.fetchall()
+            ],
+        }
+
+    # ---------------------------------------------------------------- small pieces
+
+    def _path(self, change_id: str) -> Path:
+        if not change_id or not all(c.isascii() and (c.isalnum() or c == "-") for c in change_id):
+            raise Broken("a change's id holds letters, digits and dashes only")
+        return self._root / f"{zlib.crc32(change_id.encode()) % SHARDS:02x}" / change_id
+
+    def _prepare(self) -> None:
+        """All shards at once, when the store is new: their names are synced here and never again."""
+        marker = self._root / ".sharded"
+        with self._lock:
+            if self._prepared or marker.exists():
+                self._prepared = True
+                return
+            self._root.mkdir(mode=0o700, exist_ok=True)
+            for shard in range(SHARDS):
+                (self._root / f"{shard:02x}").mkdir(mode=0o700, exist_ok=True)
+            _sync_folder(self._root)
+            marker.mkdir(mode=0o700, exist_ok=True)
+            self._prepared = True
+
+    def _forget(self, id: str, status: str = "") -> bool:
+        """Out of the account; the row stays with its status, for the one who asks later. False: not held."""
+        with self._state.tx() as db:
+            row = _held(db, id)
+            if row is None:
+                return False
+            if status:
+                db.execute("UPDATE slots SET status = ?, size = 0 WHERE change = ?", (status, id))
+            else:
+                db.execute("DELETE FROM slots WHERE change = ?", (id,))
+            _account(db, row[0], -row[1], -1)
+        return True
+
+    def _remove(self, id: str) -> None:
+        """First out of the way in one step, then gone: a crash leaves no half snapshot that looks whole."""
+        gone = self._root / ".gone"
+        try:
+            gone.mkdir(mode=0o700, exist_ok=True)
+            self._path(id).rename(gone / f"{id}.{os.urandom(4).hex()}")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _broken(error, "the snapshot cannot be removed") from error
+        self._empty_gone()
+
+    def _empty_gone(self) -> None:
+        gone = self._root / ".gone"
+        if gone.is_dir():
+            for entry in gone.iterdir():
+                remove_tree(entry)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a tree without following links, folders that forbid it included. What cannot go stays for next time."""
+
+    def unlock(function: Any, name: str, problem: Any) -> None:
+        parent = Path(name).parent
+        try:
+            for folder in (parent, Path(name)):
+                if stat.S_ISDIR(folder.lstat().st_mode):
+                    folder.chmod(0o700)
+            if function in (os.unlink, os.rmdir):
+                function(name)
+            else:
+                shutil.rmtree(name, ignore_errors=True)
+        except OSError:
+            return
+
+    shutil.rmtree(path, onerror=unlock)
+
+
+def _held(db: Any, id: str) -> Any:
+    return db.execute("SELECT agent, size FROM slots WHERE change = ? AND status IN ('open', 'held')", (id,)).fetchone()
+
+
+def _needed(db: Any, id: str) -> bool:
+    """Its change runs, or nobody knows how it ended."""
+    row = db.execute("SELECT status FROM changes WHERE id = ?", (id,)).fetchone()
+    return row is not None and row[0] in ("permitted", "unknown")
+
+
+def _usage(db: Any, agent: str | None) -> int:
+    query = "SELECT coalesce(sum(size), 0) FROM slot_sums"
+    row = db.execute(f"{query} WHERE agent = ?", (agent,)) if agent is not None else db.execute(query)
+    return int(row.fetchone()[0])
+
+
+def _account(db: Any, agent: str, size: int, count: int) -> None:
+    db.execute(
+        "INSERT INTO slot_sums (agent, size, count) VALUES (?, ?, ?) ON CONFLICT (agent)"
+        " DO UPDATE SET size = size + excluded.size, count = count + excluded.count",
+        (agent, size, count),
+    )
+
+
+def _refuse_when_full(size: int, total: int, own: int, settings: SnapshotsSettings) -> None:
+    hint = "a person frees room with `interlock snapshots purge` or raises `snapshots.max_size`"
+    if total + size > settings.max_size:
+        raise Refused(Code.LIMIT_REACHED, "the store of snapshots is full, so nothing can be changed", hint=hint)
+    if own + size > settings.max_size // 2:
+        raise Refused(Code.LIMIT_REACHED, "this agent's half of the store of snapshots is full", hint=hint)
+
+
+def _sync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _broken(error: OSError, what: str) -> Broken:
+    why = os.strerror(error.errno).lower() if error.errno else type(error).__name__
+    return Broken(f"{what} ({why}); without a snapshot nothing runs", hint="`interlock doctor` tells more")
