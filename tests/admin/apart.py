@@ -170,10 +170,10 @@ class Said:
 
 
 if __name__ == "__main__":
-    import interlock.guard.running
+    import interlock.guard.halt.running
 
     own = Path(sys.argv[1])
-    interlock.guard.running.folders = lambda: [own]
+    interlock.guard.halt.running.folders = lambda: [own]
     from interlock.admin.main import main
 
     sys.exit(main(sys.argv[2:]))

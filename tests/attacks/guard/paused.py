@@ -10,13 +10,13 @@ import sys
 import time
 from pathlib import Path
 
-import interlock.guard.running
+import interlock.guard.halt.running
 from interlock.admin.main import main
 from interlock.guard.pipeline import Permit, Pipeline
 from interlock.guard.trail import Trail
 
 folder, where = Path(sys.argv[1]), sys.argv[2]
-interlock.guard.running.folders = lambda: [folder]
+interlock.guard.halt.running.folders = lambda: [folder]
 home = Path(os.environ["INTERLOCK_HOME"])
 real = Pipeline.run
 
