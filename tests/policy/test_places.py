@@ -172,7 +172,7 @@ def test_what_is_interlocks_own(place: Place) -> None:
     from interlock.guard.policy.loading import owned, policies_folder
 
     policy = place.load(root("~/work"))
-    code = Path(load.__code__.co_filename).resolve().parent.parent
+    code = Path(load.__code__.co_filename).resolve().parents[2]
     for path in (
         place.path,
         place.config / "keys" / "person.key",
