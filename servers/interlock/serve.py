@@ -37,6 +37,7 @@ from interlock.untrusted import visible
 
 log = structlog.get_logger("interlock.serve")
 
+SETTLING = 1.0  # seconds after the start until its garbage is collected: the client has its list of tools by then
 HOUSEKEEPING = 60.0  # seconds between two rounds of expiry
 
 
@@ -95,7 +96,8 @@ def _serve(name: str, pipeline: Pipeline, guard: Guard, state: State, registrati
     pipeline.settling.settle()
     from interlock.wire import serve_stdio  # the SDK: most of the start-up time, and confined while it loads
 
-    settle_memory()
+    gc.freeze()  # until `settle_memory` no collection walks what was loaded
+    gc.enable()
     watcher = Watcher(guard.halt, registration, on_halt=guard.approvals.void_all)
     watcher.start()
     stop = threading.Event()
@@ -113,8 +115,11 @@ def _serve(name: str, pipeline: Pipeline, guard: Guard, state: State, registrati
 
 
 def settle_memory() -> None:
-    """Start-up is over: collect its garbage once, give it back to the system, and never walk the rest again."""
-    gc.enable()
+    """Start-up is over: collect its garbage once, give it back to the system, and never walk the rest again.
+
+    It takes a tenth of the whole start, so it waits until the client is served.
+    """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     if sys.platform == "linux":
@@ -135,6 +140,9 @@ def instructions(name: str, about: str) -> str:
 
 def _keep_house(guard: Guard, state: State, stop: threading.Event) -> None:
     """Expire snapshots and requests, restore the reserve. What fails is logged and tried again."""
+    if stop.wait(SETTLING):
+        return
+    settle_memory()
     while not stop.wait(HOUSEKEEPING):
         try:
             policy = guard.source.current()

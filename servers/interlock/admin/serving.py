@@ -45,7 +45,7 @@ def _script(name: str) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     import resource
 
-    gc.disable()  # nothing made while starting is garbage; `serve` collects once, before it serves
+    gc.disable()  # nothing made while starting is garbage; `serve` collects it once, later
     from interlock.sandbox.broker import start_broker
 
     # A server holds keys and what it reads: a crash must not write them to a disk. The broker inherits this.
