@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from .assigned import ASSIGNED
 from .commands import COMMANDS, PRINTED, PRINTED_NEAR
 from .shapes import SHAPES
 
@@ -64,6 +65,7 @@ ANCHORS: Final = (
     ),
     Anchor("number", r"(?:pass|pwd|pin)[\w.-]{0,16}[\"'\\]{0,4}[ \t]{0,8}[:=][ \t]{0,8}\d{4}"),
     Anchor("named", _NAMED),
+    Anchor("assigned", ASSIGNED, caseless=False),
     Anchor(
         "said",
         rf"{NAME}[\"'`)]{{0,2}}[ \t]{{1,2}}(?:(?:is|was|value|of|equals|to|=)[ \t:]{{1,2}})?[\"'`(]{{0,2}}[A-Za-z0-9+/_.~=-]{{16}}",

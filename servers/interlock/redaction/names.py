@@ -94,6 +94,15 @@ _ANYWHERE: Final = _set(
     "public pubkey publishable "
     "monkey turkey keyboard hockey keyword keywords donkey etag gosum sum"
 )
+# What is random and no secret: ids, revisions, digests. A name with one of these words says so.
+_PUBLIC_WORDS: Final = _set(
+    "id ids uid uids uuid uuids guid guids cid oid arn urn commit commits rev revs revision revisions ref "
+    "refs tree blob head parent hash hashes crc md sri nar ipfs checksum version versions build builds trace "
+    "span request req correlation transaction cursor slug url urls uri href link links path paths file files "
+    "filename image images layer layers container containers node pod test tests case alphabet charset chars "
+    "table tag tags license cert certificate certificates ca pem data content contents body payload bytes "
+    "base64 b64 example sample"
+)
 _NEUTRAL: Final = _set(
     "value values data b64 base64 raw string str plain plaintext cleartext prod production staging stage dev test "
     "live sandbox old new "
@@ -120,6 +129,12 @@ def classify(name: bytes) -> tuple[int, str]:
             _CACHE.clear()
         _CACHE[name] = known
     return known
+
+
+def says_public(name: bytes) -> bool:
+    """Whether a name says that what it stands for is random without being a secret."""
+    words = {word.lower() for word in WORDS.findall(name[-120:])}
+    return bool(words & _PUBLIC_WORDS or words & _ANYWHERE)
 
 
 def _classify(name: bytes) -> tuple[int, str]:

@@ -37,7 +37,7 @@ class Rules:
     """The engine and what its hits mean. Made once, at the first text."""
 
     def __init__(self, settings: RedactionSettings | None, cache: Path | None) -> None:
-        from . import blocks, commands, decoding, keyed, named, places, shapes, spelled
+        from . import assigned, blocks, commands, decoding, keyed, named, places, shapes, spelled
         from .anchors import ANCHORS
         from .catalogue import RULES, literal_beginnings
 
@@ -46,6 +46,7 @@ class Rules:
         self._token_rules = [rule for rule in RULES if rule.kind not in self._off]
         families: dict[str, Callable[[Page, int], None]] = {
             "keyed": keyed.keyed,
+            "assigned": assigned.assigned,
             "number": spelled.number,
             "stated": spelled.stated,
             "named": named.Named(self.find),

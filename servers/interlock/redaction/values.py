@@ -11,7 +11,7 @@ from typing import Final
 
 from .names import BENIGN, HUMAN, STRONG, WEAK, classify
 
-__all__ = ["BENIGN", "HUMAN", "STRONG", "WEAK", "is_reference", "is_secret", "looks_random"]
+__all__ = ["BENIGN", "HUMAN", "STRONG", "WEAK", "is_public", "is_reference", "is_secret", "looks_random", "runs_of"]
 
 _LOOK: Final = 160
 _PROSE: Final = 80  # what only stands where a secret will be is short
@@ -97,6 +97,19 @@ def looks_random(value: bytes, least: int = 16) -> bool:
     return runs >= 0.25 * length and digits < length
 
 
+def runs_of(value: bytes) -> tuple[int, int, int, int]:
+    """How often the class of character changes; how many digits and separators there are; how many classes but these
+    last."""
+    classes = value.translate(_CLASSES)
+    kinds = sum(mark in classes for mark in (b"a", b"A", b"0"))
+    return len(_RUNS.findall(classes)), classes.count(b"0"), classes.count(b"-"), kinds
+
+
+def is_public(value: bytes) -> bool:
+    """Public by its own form: a digest with its algorithm, a public key, a certificate."""
+    return bool(_DIGEST.fullmatch(value) or _PUBLIC.fullmatch(value))
+
+
 def is_secret(value: bytes, force: int, quoted: bool) -> bool:
     """Whether `value` under a name of this force (see `names`) must go."""
     length = len(value)
@@ -114,7 +127,7 @@ def is_secret(value: bytes, force: int, quoted: bool) -> bool:
         return False
     if len(value) <= _PROSE and _PLACEHOLDER_TEXT.fullmatch(value):
         return False
-    if _DIGEST.fullmatch(value) or _PUBLIC.fullmatch(value):
+    if is_public(value):
         return False
     code = _CALL.fullmatch(value) or (_CODE.fullmatch(value) and (wordy(value) or not looks_random(value)))
     if code and not quoted and (force != HUMAN or not _NUMBERED.fullmatch(value)):

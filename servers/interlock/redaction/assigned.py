@@ -1,0 +1,105 @@
+"""A line that gives one long random token a name, whatever the name is: `K=...`, `"x": "..."`.
+
+Not for names that announce a secret (`keyed`), nor for what is random and public: digests, ids, revisions, also
+where only their shape tells.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Final
+
+from .names import says_public
+from .values import is_public, runs_of
+
+if TYPE_CHECKING:
+    from .page import Page
+
+SHORTEST: Final = 20
+LONGEST: Final = 128  # beyond, it is data more often than a token
+ASSIGNED: Final = (
+    rf"(?:^|[\r\n])[-+ \t]{{0,24}}(?:(?:export|set|const|let|var|ENV|ARG)[ \t]{{1,4}})?"
+    rf"[\"']?[A-Za-z_][\w.-]{{0,48}}[\"']?[ \t]{{0,16}}(?::=|[:=])[ \t]{{0,8}}[\"'`]?[\w+/-]{{{SHORTEST}}}"
+)
+_BACK: Final = 120  # more than what stands before a value
+_LINE: Final = re.compile(
+    rb"(?:^|[\r\n])[-+ \t]*(?:(?:export|set|const|let|var|ENV|ARG)[ \t]+)?[\"']?([A-Za-z_][\w.-]*)[\"']?"
+    rb"[ \t]*(?::=|[:=])[ \t]*([\"'`]?)([\w+/-]+)\Z"
+)
+_REST: Final = re.compile(rb"[\w+/-]*={0,2}")
+_END: Final = re.compile(rb"[ \t]*[,;]?[ \t]*(?:(?:#|//)[^\r\n]*)?(?=[\r\n]|\Z)")
+_HEX: Final = re.compile(rb"(?:0x)?[0-9a-fA-F_-]+")
+_UUIDS: Final = re.compile(rb"(?:.*[^0-9a-zA-Z])?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_WORD_AND_HEX: Final = re.compile(rb"((?:[A-Za-z]{2,}[_-])+)v?[0-9a-fA-F_-]+")
+_DIGITS: Final = re.compile(rb"\d+")
+_SEPARATORS: Final = re.compile(rb"[-_+/]")
+_HUMP: Final = re.compile(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
+# The letters that follow each letter in 97 % of the pairs of English words and of names in code.
+_FOLLOWS: Final = (
+    b"abcdfgiklmnprstuvxy baceijlorsuy cacehiklorstu dadeilorsu eabcdefgilmnpqrstvwxy faefilortu "
+    b"gaehilnorsu haeiort iabcdefglmnoprstvxz jeo keis ladefilostuy mabeimopsu nacdefgiklnostuvy "
+    b"oabcdefgiklmnoprstuvw paehiloprstuy qu racdefgiklmnorstuvy sacehiklopstuwy tacdefhiloprstuwy "
+    b"uabcdefgilmnprst vaei waehinor xceipt yipst ze"
+)
+_PAIRS: Final = frozenset(bytes((word[0], follower)) for word in _FOLLOWS.split() for follower in word[1:])
+
+
+def assigned(page: Page, end: int) -> None:
+    """Called `SHORTEST` bytes into the value."""
+    if end <= page.covered:
+        return  # another rule knows better what it is
+    data = page.data
+    opened = _LINE.search(data, max(0, end - _BACK), end)
+    if opened is None:
+        return
+    name, quote, start = opened.group(1), opened.group(2), opened.start(3)
+    rest = _REST.match(data, end, start + LONGEST + 3)
+    stop = rest.end() if rest else end
+    value = data[start:stop]
+    if quote:
+        if data[stop : stop + 1] != quote or not _END.match(data, stop + 1):
+            return
+    elif not _END.match(data, stop):
+        return
+    if len(value) <= LONGEST and not says_public(name) and is_token(value):
+        page.add(start, stop, "random")
+
+
+def is_token(value: bytes) -> bool:
+    """Whether nothing but a generator writes this, and it is no digest, id or piece of data by its looks."""
+    if _HEX.fullmatch(value) or _UUIDS.fullmatch(value) or is_public(value) or _readable(value):
+        return False
+    if (named := _WORD_AND_HEX.fullmatch(value)) and _worded(named.group(1)) >= 3:
+        return False  # `release-4f2a...`
+    bare = value.rstrip(b"=")
+    runs, digits, separators, kinds = runs_of(bare)
+    if len(set(bare)) < 10 or separators > 0.2 * len(bare) or kinds < 2:
+        return False
+    if separators and max(map(len, _SEPARATORS.split(bare))) < 10:
+        return False  # names joined together, paths
+    if digits < 2:
+        return runs >= 0.33 * len(bare) and _worded(bare) <= 0.25 * len(bare)
+    return len(_DIGITS.findall(bare)) >= 2 and _worded(bare) <= 0.45 * len(bare)
+
+
+def _worded(value: bytes) -> int:
+    """How many letters stand in runs that can be read as words."""
+    return sum(len(hump) for hump in _HUMP.findall(value) if _spoken(hump.lower()))
+
+
+def _spoken(letters: bytes) -> bool:
+    odd = sum(letters[at : at + 2] not in _PAIRS for at in range(len(letters) - 1))
+    return odd <= len(letters) // 5
+
+
+def _readable(value: bytes) -> bool:
+    """Whether it is text in base64: `encoded` looks into that."""
+    if len(value) % 4:
+        return False
+    try:
+        text = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return bool(text) and all(32 <= c < 127 or c in b"\t\r\n" for c in text)
