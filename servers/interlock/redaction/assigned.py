@@ -71,8 +71,9 @@ def is_token(value: bytes) -> bool:
     """Whether nothing but a generator writes this, and it is no digest, id or piece of data by its looks."""
     if _HEX.fullmatch(value) or _UUIDS.fullmatch(value) or is_public(value) or _readable(value):
         return False
-    if (named := _WORD_AND_HEX.fullmatch(value)) and _worded(named.group(1)) >= 3:
-        return False  # `release-4f2a...`
+    named = _WORD_AND_HEX.fullmatch(value)
+    if named and (named.end() - named.end(1) < SHORTEST or _worded(named.group(1)) >= 3):
+        return False  # `snap-08bd...`, `release-4f2a...`
     bare = value.rstrip(b"=")
     runs, digits, separators, kinds = runs_of(bare)
     if len(set(bare)) < 10 or separators > 0.2 * len(bare) or kinds < 2:
