@@ -134,12 +134,23 @@ def _own(policy: Policy) -> tuple[str, ...]:
     return tuple(f"{str(own).rstrip('/')}/" for own in policy.own)
 
 
+_IGNORED: Final = frozenset({"Cf", "Mn", "Cc"})
+
+
+def _fold(text: str) -> str:
+    """Without case, compatibility forms and what cannot be seen: paths and patterns alike, or they would not meet."""
+    if text.isascii():
+        return text.lower()
+    # Marks go first: one of them folds to a letter. By capitals: a dotless i is an I to systems that compare those.
+    seen = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) not in _IGNORED)
+    text = unicodedata.normalize("NFKC", seen.upper().casefold())
+    return "".join(c for c in text if unicodedata.category(c) not in _IGNORED)
+
+
 @lru_cache(8192)
 def folded(path: str) -> tuple[str, ...]:
     """The parts of a path as lenient file systems compare them: folded, normalised, without what they ignore."""
-    text = unicodedata.normalize("NFKC", path).casefold() if not path.isascii() else path.lower()
-    if not path.isascii():
-        text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Mn", "Cc"))
+    text = _fold(path)
     parts = (part.partition(":")[0].rstrip(" .") or part for part in text.split("/"))
     return tuple(part for part in parts if part not in ("", ".", ".."))
 
@@ -183,7 +194,7 @@ def _whole(policy: Policy) -> tuple[Matcher, Matcher]:
 
 
 def _fold_glob(pattern: str) -> str:
-    return unicodedata.normalize("NFKC", path_pattern(pattern)).casefold()
+    return _fold(path_pattern(pattern))
 
 
 def _covers(matcher: Matcher, parts: tuple[str, ...]) -> str | None:
