@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,14 @@ class Served:
         assert reply.is_error, reply.text
         assert reply.code != "guard_failure", reply.text
         assert seen(self.judged) == before
+        return reply
+
+    def quick(self, seconds: float, tool: str, **arguments: Any) -> Reply:
+        """A call that must be answered, whatever the answer, in this time."""
+        begun = time.monotonic()
+        reply = self.call(tool, **arguments)
+        took = time.monotonic() - begun
+        assert took < seconds and reply.code != "guard_failure", (tool, took, reply.text[:300])
         return reply
 
     def holds(self, text: str) -> None:

@@ -346,6 +346,25 @@ def real_path(fd: int) -> str:
     )
 
 
+def mounts_below(path: str) -> bool:
+    """Whether anything is mounted below this folder, a folder or file of the very same file system included.
+
+    Raises Refused when that cannot be found out.
+    """
+    if not LINUX:
+        return False
+    escaped = os.fsencode(path)
+    for char in b"\\ \t\n":
+        escaped = escaped.replace(bytes([char]), b"\\%03o" % char)
+    try:
+        with open("/proc/self/mountinfo", "rb") as mounts:  # noqa: PTH123 (for every tree that moves)
+            return any(line.split(b" ", 5)[4].startswith(escaped + b"/") for line in mounts)
+    except (OSError, IndexError):
+        raise Refused(
+            Code.OUT_OF_BOUNDS, f"it cannot be found out what is mounted in {shown(path)}", hint="is /proc there?"
+        ) from None
+
+
 def kind_of(mode: int) -> str:
     """What a file of this mode is, with its article, for a sentence."""
     kinds = (

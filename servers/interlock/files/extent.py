@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from interlock.guard.errors import Code, Refused
 from interlock.guard.model import UNKNOWN, Action
 from interlock.path_names import shown
+from interlock.paths import mounts_below
 
 from .bounds import Bounds
 from .plans import changed_keys
@@ -68,7 +69,7 @@ def extent(
         return Extent(1, _held(found), False, top_mark, own=own)
     if any(root.startswith(real + "/") or root == real for root in bounds.paths):
         raise Refused(Code.OUT_OF_BOUNDS, f"{shown(real)} holds a root of the policy", hint="name what is inside it")
-    size, protected, mount = 0, False, False
+    size, protected, mount = 0, False, mounts_below(real)
     marks: list[bytes] = []
     names: list[bytes] = []
     children: list[Child] = []

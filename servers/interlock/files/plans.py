@@ -65,13 +65,18 @@ def put_back(bounds: Bounds, size: int, kept: str) -> str:
     return "it is too large for the store of snapshots, so it is NOT KEPT and cannot be put back"
 
 
+_MADE: Final = 50  # folders one call makes: deeper trees are past what other calls look through
+
+
 def temp_name() -> str:
     """A name for what stands beside its place for a moment; random, and in the manifest before it is made."""
     return f".interlock-{secrets.token_hex(8)}"
 
 
 def parents(place: Place) -> list[Step]:
-    """The steps that make the folders which are missing above a place."""
+    """The steps that make the folders which are missing above a place. Raises Refused for very many."""
+    if len(place.missing) > _MADE:
+        raise Refused(Code.TOO_LARGE, f"{len(place.missing)} folders would be made; at most {_MADE} at once")
     folder = place.real.rsplit("/", len(place.missing) + 1)[0]
     made: list[Step] = []
     for name in place.missing:

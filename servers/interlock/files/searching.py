@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from .tools import Files
 
 RIPGREP: Final = "ripgrep"
-_SECONDS: Final = 8.0
-_FINDING: Final = 5.0  # of which for finding candidates
+_SECONDS: Final = 4.5
+_FINDING: Final = 3.0  # of which for finding candidates
 _MARGIN: Final = 700
 _LINE: Final = 400  # characters of a line that are shown
 _NAMES: Final = 50_000  # names that one listing holds in memory, to sort them
