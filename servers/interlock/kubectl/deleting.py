@@ -1,21 +1,20 @@
-"""kubectl_delete and kubectl_drain: exactly the objects that were looked at, with what goes along and what is lost."""
+"""kubectl_delete: exactly the objects that were looked at, with what goes along and what is lost."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from interlock.guard.errors import Code, Refused
-from interlock.guard.model import Action, Call, Look, UndoClass
+from interlock.guard.model import Call, Look
 
 from . import names
-from .arguments import Delete, Drain
+from .arguments import Delete
 from .bounds import Bounds
-from .changing import cordoned, dry_replace, node_target, refuse_outside
+from .changing import refuse_outside
 from .cluster import ClusterError
 from .discovery import Resource, unknown_kind
 from .judging import delete_action
-from .objects import Object, Target, controller, metadata, named, uid
+from .objects import Object, Target, controller, named, uid
 from .plans import Plan, Step
 
 if TYPE_CHECKING:
@@ -156,44 +155,3 @@ def _children(kubectl: Kubectl, target: Target, live: Object) -> tuple[list[Obje
             continue
         children.append(kubectl.cluster.get(target.context, resource.path(target.namespace, name)))
     return children, unseen
-
-
-# ---------------------------------------------------------------- drain
-
-
-def look_drain(kubectl: Kubectl, call: Call) -> Look:
-    args = call.arguments
-    assert isinstance(args, Drain)
-    bounds, target = node_target(kubectl, call, args.node)
-    refuse_outside(bounds, target)
-    live = kubectl.cluster.get(target.context, target.path)
-    pods = kubectl.cluster.get(target.context, "/api/v1/pods", fieldSelector=f"spec.nodeName={target.name}")
-    resource = kubectl.resource(target.context, "pods")
-    assert resource is not None
-    steps: list[Step] = []
-    if not (live.get("spec") or {}).get("unschedulable"):
-        new = cordoned(live, True)
-        after = dry_replace(kubectl, target, new)
-        steps.append(Step("replace", target, live, after, body=new))
-    lines, alone, outside = [f"cordon {target.text}"], [], []
-    for pod in pods.get("items") or ():
-        owner, annotations = controller(pod), metadata(pod).get("annotations") or {}
-        if (owner and owner.get("kind") == "DaemonSet") or "kubernetes.io/config.mirror" in annotations:
-            continue
-        place = Target(target.context, resource, str(metadata(pod).get("namespace")), named(pod))
-        if not bounds.in_namespaces(target.context, place.namespace):
-            outside.append(place.text)
-        elif owner is None:
-            alone.append(place.text)
-        shown = place.text if bounds.in_namespaces(target.context, place.namespace) else "a pod outside the bounds"
-        lines.append(f"evict {shown}" + ("" if owner else " (nobody makes it anew)"))
-        steps.append(Step("evict", place, {"apiVersion": "v1", "kind": "Pod", **pod}, None))
-    lost = f"{len(steps)} steps: every pod on it is ended and made anew elsewhere"
-    lost += f"; {len(alone)} pods are made anew by nobody" if alone else ""
-    asks = (f"{len(outside)} pods outside the bounds would be evicted too",) if outside else ()
-    effect = json.dumps([uid(live), *sorted(uid(step.before) for step in steps)])
-    action: Action = bounds.action(
-        "node", target, effect=effect, drain=True, objects=len(steps), lost=lost, undo=UndoClass.NONE
-    )
-    plan = Plan(target.context, steps, preview="\n".join(lines), header=f"{target.text}: drained")
-    return Look((action,), plan, asks=asks, size=plan.size, remote=True, dry=args.dry_run)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("interlock.kubectl")
 _TRIES = 8
 _GONE = 30.0  # seconds that a deleted object may take to make room
-_DRAIN = 120.0  # seconds that a drain waits for disruption budgets
 
 
 def run_change(kubectl: Kubectl, permit: Permit) -> Result:
@@ -60,7 +59,7 @@ def _do(cluster: Cluster, plan: Plan, step: Step, done: list[Step], link: Link) 
     if step.verb == "create":
         return _create(cluster, step, done, link)
     if step.verb == "evict":
-        return _evict(cluster, step)
+        return evict(cluster, step)
     body = {
         "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
         "preconditions": {"uid": uid(step.before)},
@@ -108,7 +107,8 @@ def _create(cluster: Cluster, step: Step, done: list[Step], link: Link) -> Objec
             link.wait(0.5)
 
 
-def _evict(cluster: Cluster, step: Step) -> Object:
+def evict(cluster: Cluster, step: Step) -> Object:
+    """Ask for the eviction of the very pod that was looked at. Raises ClusterError, TooManyRequests by its budget."""
     body = {
         "apiVersion": "policy/v1", "kind": "Eviction",
         "metadata": {"name": step.target.name, "namespace": step.target.namespace},
@@ -158,28 +158,3 @@ def bare(one: Object) -> Object:
     for key in ("managedFields", "selfLink"):
         metadata(made).pop(key, None)
     return made
-
-
-def run_drain(kubectl: Kubectl, permit: Permit) -> Result:
-    """Cordon, then evict each pod once its disruption budget allows it. What could not go is told, not forced."""
-    plan, slot, link = permit.look.plan, permit.slot, permit.call.link
-    assert isinstance(plan, Plan) and slot is not None
-    left, end = [], time.monotonic() + _DRAIN
-    for number, step in enumerate(plan.steps):
-        while True:
-            try:
-                step.made = _do(kubectl.cluster, plan, step, [], link)
-                break
-            except ClusterError as error:
-                if error.reason == "NotFound" and step.verb == "evict":
-                    break
-                if error.reason == "TooManyRequests" and time.monotonic() < end and not link.cancelled:
-                    link.progress(number + 0.5, f"{step.target.text} waits for its disruption budget")
-                    link.wait(2.0)
-                    continue
-                left.append(f"not evicted: {step.target.text}: {error.message}")
-                break
-    slot.seal(written(plan))
-    done = len(plan.steps) - len(left)
-    redacted = kubectl.detector.redact("\n".join(left))
-    return Result(redacted.text, header=f"{plan.header}: {done} of {len(plan.steps)} steps done", untrusted=bool(left))

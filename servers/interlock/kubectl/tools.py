@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from interlock.guard.errors import Broken
 from interlock.guard.model import Action, Call, Look, Outcome, Result, Tool, World
 
-from . import applying, arguments, changing, deleting, events, executing, program, reading, rollouts, undo
+from . import applying, arguments, changing, deleting, draining, events, executing, program, reading, rollouts, undo
 from .actions import Section, action
 from .bounds import Bounds
 from .cluster import Cluster, ClusterError
@@ -18,7 +18,7 @@ from .discovery import Resource
 from .kubeconfig import read as read_kubeconfig
 from .objects import Shower
 from .plans import Plan
-from .running import run_change, run_drain
+from .running import run_change
 
 if TYPE_CHECKING:
     from interlock.guard.pipeline import Permit
@@ -215,7 +215,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "kubectl_patch": Operation("update", changing.look_patch, run_change),
     "kubectl_delete": Operation("delete", deleting.look_delete, run_change),
     "kubectl_cordon": Operation("node", changing.look_cordon, run_change),
-    "kubectl_drain": Operation("node", deleting.look_drain, run_drain),
+    "kubectl_drain": Operation("node", draining.look_drain, draining.run_drain),
     "kubectl_exec": Operation("exec", executing.look_exec, executing.run_exec),
 }
 
