@@ -32,7 +32,7 @@ def merge(chain: Sequence[PolicyFile]) -> tuple[Node, list[Problem]]:
         version = keys(file.tree).get("version")
         if version is None:
             problems.append(at(file.tree, "`version` is missing", "put `version: 1` in the first line"))
-        elif version.value != 1 or isinstance(version.value, bool):
+        elif version.value != 1 or type(version.value) is not int:
             problems.append(at(version, "this version of the format is unknown", "it is `version: 1`"))
         for key, node in keys(file.tree).items():
             if key in PARTS or key in SECTIONS or key == "redaction":

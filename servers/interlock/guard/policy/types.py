@@ -45,7 +45,10 @@ def size(value: Any) -> int:
 
 def place(value: Any) -> Path:
     """A `~` or absolute path as a real path (links resolved as far as they exist). Raises ValueError."""
-    return Path(os.path.realpath(_absolute(value)))
+    path = Path(os.path.realpath(_absolute(value)))
+    if ("*" in path.name or "?" in path.name) and not path.exists():
+        raise ValueError("this is the path of one folder, and no glob: name each folder")
+    return path
 
 
 def place_glob(value: Any) -> str:
