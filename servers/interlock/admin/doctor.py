@@ -180,7 +180,7 @@ def _cluster(opened: Opened) -> Iterator[Line]:
     policy = opened.policy
     if policy is None or "kubectl" not in policy.sections:
         return
-    from interlock.kubectl.program import trouble
+    from interlock.cluster_program import trouble
 
     from .rbac import excess
 

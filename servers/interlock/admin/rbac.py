@@ -12,11 +12,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from interlock import cluster_program as program
+from interlock import kubeconfig
 from interlock.globs import compile_globs, special
 from interlock.guard.decide import possible
 from interlock.guard.errors import Broken
 from interlock.guard.policy.loading import Policy
-from interlock.kubectl import kubeconfig, program
 from interlock.kubectl.actions import Context, Section
 
 NAME: Final = "interlock"

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
+from interlock import cluster_program as program
 from interlock.guard.errors import Broken, Code, Failed, Refused
+from interlock.kubeconfig import Kubeconfig
 from interlock.untrusted import one_line
 
-from . import discovery, program
+from . import discovery
 from .actions import Section
 from .discovery import Kinds, Resource
-from .kubeconfig import Kubeconfig
 from .objects import without_logins
 
 if TYPE_CHECKING:
@@ -157,18 +158,11 @@ class Cluster:
         self, context: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float | None = None,
         most: int = MOST, stop: Callable[[], bool] | None = None,
     ) -> Completed:  # fmt: skip
-        self._refuse_unusable(context)
-        assert self._broker is not None
+        if self._broker is None or program.KUBECTL not in self._broker.programs:
+            raise Broken("kubectl is not installed here", hint="install kubectl, then restart the server")
         seconds = timeout or float(self._section.timeout)
-        options = [
-            f"--kubeconfig={self._facts.path}",
-            f"--context={context}",
-            f"--cache-dir={program.cache_folder()}",
-            f"--request-timeout={max(1, int(seconds))}s",
-        ]
-        place = self._section.contexts.get(context)
-        if place is not None and place.impersonate:
-            options.append(f"--as={place.impersonate}")
+        options = self._facts.options(self._section, context)
+        options += [f"--cache-dir={program.cache_folder()}", f"--request-timeout={max(1, int(seconds))}s"]
         command = [argv[0], *options, *argv[1:]]
         done = self._broker.run(
             program.KUBECTL, command, stdin=stdin, timeout=seconds, max_output=most, stop=stop
@@ -176,24 +170,6 @@ class Cluster:
         if done.truncated:
             raise ClusterError("TooLarge", f"the answer is larger than {most >> 20} MiB; ask for less at once")
         return done
-
-    def _refuse_unusable(self, context: str) -> None:
-        if self._broker is None or program.KUBECTL not in self._broker.programs:
-            raise Broken("kubectl is not installed here", hint="install kubectl, then restart the server")
-        if self._facts.problem:
-            raise Broken(self._facts.problem, hint="a person mends the kubeconfig that the policy names")
-        if context in self._facts.missing:
-            raise Broken(
-                f"the kubeconfig has no context {one_line(context, 60)}",
-                hint="a person adds it to the kubeconfig, or takes it out of the policy, and restarts the server",
-            )
-        place = self._section.contexts.get(context)
-        if context in self._facts.proxied and not (place is not None and place.proxy):
-            raise Refused(
-                Code.OUT_OF_BOUNDS,
-                "the kubeconfig sends this cluster's requests through a proxy, which the policy does not allow",
-                hint="a person sets `proxy: true` for the context in the policy",
-            )
 
     def _error(self, done: Completed) -> ClusterError:
         if done.timed_out or done.stopped:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from interlock import cluster_program
 from interlock.guard.errors import Broken
 from interlock.guard.model import Action, Call, Look, Outcome, Result, Tool, World
+from interlock.kubeconfig import read as read_kubeconfig
 
-from . import applying, arguments, changing, deleting, draining, events, executing, program, reading, rollouts, undo
+from . import applying, arguments, changing, deleting, draining, events, executing, reading, rollouts, undo
 from .actions import Section, action
 from .bounds import Bounds
 from .cluster import Cluster, ClusterError
 from .discovery import Resource
-from .kubeconfig import read as read_kubeconfig
 from .objects import Shower
 from .plans import Plan
 from .running import run_change
@@ -99,7 +100,7 @@ TOOLS: Final = (
     ),
 )
 
-programs = program.programs
+programs = cluster_program.programs
 
 
 @dataclass(frozen=True, slots=True)

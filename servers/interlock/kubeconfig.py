@@ -1,6 +1,7 @@
 """What the kubeconfig says of the policy's contexts: where their servers are, and which programs give credentials.
 
 Read once, before the process is confined; credentials are not kept. kubectl itself reads the file at each call.
+Beside the guard, because two servers reach clusters: kubectl, and logs for what pods print.
 """
 
 from __future__ import annotations
@@ -10,12 +11,21 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from interlock.guard.errors import Broken
+from interlock.guard.errors import Broken, Code, Refused
+from interlock.untrusted import one_line
 
-from .actions import Section
+
+class Clusters(Protocol):
+    """What is needed of the policy's `kubectl` section."""
+
+    @property
+    def kubeconfig(self) -> Path | None: ...
+
+    @property
+    def contexts(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +41,33 @@ class Kubeconfig:
     problem: str = ""
     namespaces: Mapping[str, str] = field(default_factory=dict)
 
+    def options(self, section: Clusters, context: str) -> list[str]:
+        """What every request to a context says of it. Raises Broken and Refused where it cannot be used."""
+        if self.problem:
+            raise Broken(self.problem, hint="a person mends the kubeconfig that the policy names")
+        if context in self.missing:
+            raise Broken(
+                f"the kubeconfig has no context {one_line(context, 60)}",
+                hint="a person adds it to the kubeconfig, or takes it out of the policy, and restarts the server",
+            )
+        place = section.contexts.get(context)
+        if context in self.proxied and not (place is not None and place.proxy):
+            raise Refused(
+                Code.OUT_OF_BOUNDS,
+                "the kubeconfig sends this cluster's requests through a proxy, which the policy does not allow",
+                hint="a person sets `proxy: true` for the context in the policy",
+            )
+        as_user = place.impersonate if place is not None else None
+        return [f"--kubeconfig={self.path}", f"--context={context}", *([f"--as={as_user}"] if as_user else [])]
 
-def path_of(section: Section) -> Path:
+
+def path_of(section: Clusters) -> Path:
     """The policy's kubeconfig, else the usual place."""
     home = Path(os.environ.get("HOME") or Path.home())
     return section.kubeconfig or home / ".kube" / "config"
 
 
-def read(section: Section) -> Kubeconfig:
+def read(section: Clusters) -> Kubeconfig:
     """Look at the file. What is wrong with it is told in `problem`: calls then refuse with it. Never raises."""
     path = path_of(section)
     try:
@@ -63,7 +92,7 @@ def _load(path: Path) -> Any:
     return documents[0]
 
 
-def _facts(path: Path, section: Section, config: Mapping[str, Any]) -> Kubeconfig:
+def _facts(path: Path, section: Clusters, config: Mapping[str, Any]) -> Kubeconfig:
     clusters, users = _named(config, "clusters", "cluster"), _named(config, "users", "user")
     contexts = _named(config, "contexts", "context")
     ports: set[int] = set()

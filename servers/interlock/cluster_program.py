@@ -1,4 +1,7 @@
-"""kubectl itself: where it is, what it may touch, and the environment that it gets. Nothing runs here."""
+"""kubectl itself: where it is, what it may touch, and the environment that it gets. Nothing runs here but `trouble`.
+
+Beside the guard, as `kubeconfig` is: for the kubectl server, and the logs server's pods.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
+from interlock import kubeconfig
 from interlock.sandbox.children import Program
-
-from . import kubeconfig
-from .actions import Section
 
 if TYPE_CHECKING:
     from interlock.guard.policy.loading import Policy
@@ -70,7 +71,7 @@ def cache_folder() -> Path:
 
 def programs(policy: Policy) -> dict[str, Program]:
     """kubectl with a network to the servers' ports, the kubeconfig to read and its cache to write."""
-    section = policy.section(Section)
+    section = cast("kubeconfig.Clusters | None", policy.sections.get("kubectl"))
     binary = executable()
     if section is None or binary is None:
         return {}
