@@ -1,4 +1,4 @@
-"""A real Kubernetes control plane for tests: etcd, kube-apiserver, controller manager, scheduler, and kwok for nodes.
+"""A real Kubernetes control plane for tests: etcd, API server, controllers, scheduler; kwok for nodes; metrics.
 
 Built once per version from the pinned Go module beside this file, into a cache folder outside the repository. Each
 cluster listens on loopback only, on ports of its own, and ends with the process that started it.
@@ -31,6 +31,7 @@ COMMANDS = {
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
     "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
     "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server",
     "etcd": "go.etcd.io/etcd/server/v3",
 }
 TOKENS = {  # user: (token, groups); a test cluster's own, worth nothing elsewhere
@@ -40,6 +41,9 @@ TOKENS = {  # user: (token, groups); a test cluster's own, worth nothing elsewhe
     "kwok": ("kwok-token", "system:masters"),
     "limited": ("limited-token", "limited"),
 }
+
+
+_CONTEXT = ssl._create_unverified_context()  # loopback; its certificate is a second old
 
 
 def cache() -> Path:
@@ -92,6 +96,8 @@ class ControlPlane:
         self.port, etcd_port, peer_port, kubelet_port, scheduler_port, manager_port = _free_ports(6)
         self._write_tokens()
         _run(["openssl", "genrsa", "-out", os.fspath(self.folder / "sa.key"), "2048"])
+        front = f"-keyout {self.folder}/front.key -out {self.folder}/front.crt"  # the aggregation layer's own
+        _run(f"openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=aggregator {front}".split())
         etcd = f"http://127.0.0.1:{etcd_port}"
         self._spawn(
             binaries / "etcd",
@@ -105,7 +111,10 @@ class ControlPlane:
             f" --service-account-issuer=https://kubernetes.default.svc --service-account-key-file={self.folder}/sa.key"
             f" --service-account-signing-key-file={self.folder}/sa.key --service-cluster-ip-range=10.0.0.0/24"
             " --endpoint-reconciler-type=none --allow-privileged=true --profiling=false"
-            " --kubelet-preferred-address-types=InternalIP",
+            " --kubelet-preferred-address-types=InternalIP"
+            f" --requestheader-client-ca-file={self.folder}/front.crt --proxy-client-cert-file={self.folder}/front.crt"
+            f" --proxy-client-key-file={self.folder}/front.key --requestheader-username-headers=X-Remote-User"
+            " --requestheader-group-headers=X-Remote-Group --requestheader-extra-headers-prefix=X-Remote-Extra-",
         )
         self._wait_for("/readyz")
         for user in TOKENS:
@@ -185,6 +194,27 @@ class ControlPlane:
             )
         self.processes.append(process)
 
+    def serve_metrics(self) -> None:
+        """From now on this cluster serves metrics.k8s.io, of nodes that tell kwok's path of them; soon, not at once."""
+        (port,) = _free_ports(1)
+        admin = self.kubeconfig_of("admin")
+        self._spawn(
+            cache() / "metrics-server",
+            f"--kubeconfig={admin} --authentication-kubeconfig={admin} --authorization-kubeconfig={admin}"
+            f" --bind-address=127.0.0.1 --secure-port={port} --cert-dir={self.folder}/metrics-certs"
+            " --kubelet-insecure-tls --kubelet-use-node-status-port --kubelet-preferred-address-types=InternalIP"
+            " --metric-resolution=10s --kubelet-request-timeout=5s",
+        )
+        service = {"externalName": "localhost", "type": "ExternalName", "ports": [{"port": port}]}
+        place = {"name": "metrics-server", "namespace": "kube-system"}
+        self._create("/api/v1/namespaces/kube-system/services", {"metadata": place, "spec": service})
+        offered = {
+            "group": "metrics.k8s.io", "version": "v1beta1", "service": {**place, "port": port},
+            "insecureSkipTLSVerify": True, "groupPriorityMinimum": 100, "versionPriority": 100,
+        }  # fmt: skip
+        made = {"metadata": {"name": "v1beta1.metrics.k8s.io"}, "spec": offered}
+        self._create("/apis/apiregistration.k8s.io/v1/apiservices", made)
+
     def pod_log(self, *lines: str) -> None:
         """From now on every container of this cluster has logged these lines."""
         text = "".join(f"2026-01-01T00:00:00.000000000Z stdout F {line}\n" for line in lines)
@@ -202,15 +232,23 @@ class ControlPlane:
         path.write_text("\n".join(lines) + "\n")
         path.chmod(0o600)
 
-    def _wait_for(self, path: str, seconds: float = 90.0) -> None:
-        context = ssl._create_unverified_context()
+    def _request(self, path: str) -> urllib.request.Request:
         request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}")
         request.add_header("Authorization", f"Bearer {TOKENS['admin'][0]}")
+        return request
+
+    def _create(self, path: str, body: dict[str, object]) -> None:
+        request = self._request(path)
+        request.add_header("Content-Type", "application/json")
+        urllib.request.urlopen(request, json.dumps(body).encode(), 10, context=_CONTEXT).close()
+
+    def _wait_for(self, path: str, seconds: float = 90.0) -> None:
+        request = self._request(path)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if any(process.poll() is not None for process in self.processes):
                 break
-            with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=2, context=context) as answer:
+            with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=2, context=_CONTEXT) as answer:
                 if answer.status == 200:
                     return
             time.sleep(0.1)

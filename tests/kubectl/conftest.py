@@ -24,7 +24,12 @@ _BESIDE = os.fspath(Path(sys.executable).parent)
 KUBECTL = (  # INTERLOCK_TEST_KUBECTL: another version
     os.environ.get("INTERLOCK_TEST_KUBECTL") or shutil.which("kubectl", path=_BESIDE) or shutil.which("kubectl") or ""
 )
-NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", "annotations": {"kwok.x-k8s.io/node": "fake"}}}
+NODE = {
+    "apiVersion": "v1", "kind": "Node",
+    "metadata": {"name": "n1", "annotations": {
+        "kwok.x-k8s.io/node": "fake", "metrics.k8s.io/resource-metrics-path": "/metrics/nodes/n1/metrics/resource",
+    }},
+}  # fmt: skip
 
 
 @dataclass
@@ -66,6 +71,7 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClu
     with ControlPlane(tmp_path_factory.mktemp("cluster")) as plane:
         cluster = TestCluster(plane.kubeconfig, plane)
         cluster.kubectl("apply", "-f", "-", input=NODE)
+        plane.serve_metrics()  # first measured half a minute later
         yield cluster
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from interlock.guard.errors import Code, Refused
+from interlock.guard.errors import Code, Failed, Refused
 from interlock.guard.model import Call, Look, Result
 
 from . import discovery, jsonpath, names
@@ -55,7 +55,7 @@ def look(kubectl: Kubectl, call: Call) -> Look:
     targets = [
         bounds.target(context, one, namespace, name) for one in resolve(kubectl, bounds, context, kind, bool(name))
     ]
-    if namespace == EVERYWHERE and (name or not isinstance(args, Get)):
+    if namespace == EVERYWHERE and (name or not isinstance(args, (Get, Top))):
         raise Refused(Code.INVALID, "an object is named with its own namespace", hint="name one namespace")
     actions = tuple(bounds.action("read", target) for target in targets)
     return Look(actions, ReadPlan(tuple(targets), bounds))
@@ -193,13 +193,15 @@ def _number(text: str) -> float:
     return float(digits.group()) if digits else 0.0
 
 
-def _page(blocks: list[_Rows], args: Get, call: Call, first: Target, redactions: int) -> Result:
-    offset, total = _offset(args.cursor), sum(block.total for block in blocks)
+def _page(blocks: list[_Rows], args: Get | None, call: Call, first: Target, redactions: int) -> Result:
+    """As many rows as were asked for and fit; without `args` the first ones, and no cursor."""
+    offset, total = _offset(args.cursor) if args else 0, sum(block.total for block in blocks)
+    most = args.limit if args else total
     room = call.policy.limits.result_chars - _MARGIN
     lines: list[str] = []
     shown = seen = 0
     for block in blocks:
-        wanted = block.rows[max(0, offset - seen) : max(0, offset - seen) + args.limit - shown]
+        wanted = block.rows[max(0, offset - seen) : max(0, offset - seen) + most - shown]
         seen += len(block.rows)
         while wanted and sum(map(len, made := block.compact(wanted))) + len(made) > room:
             wanted = wanted[: max(1, len(wanted) * 3 // 4)] if len(wanted) > 1 else []
@@ -212,7 +214,7 @@ def _page(blocks: list[_Rows], args: Get, call: Call, first: Target, redactions:
     summary = "; ".join(filter(None, (block.summary() for block in blocks)))
     if shown < total:
         header += f", {offset + 1}-{offset + shown} shown" if shown else ", none shown"
-        if offset + shown < total and shown:
+        if args and offset + shown < total and shown:
             header += f"; more with cursor={_cursor(offset + shown)}"
     header += f" ({summary})" if summary else ""
     return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions, truncated=shown < total)
@@ -231,8 +233,14 @@ def _offset(cursor: str) -> int:
         raise Refused(Code.INVALID, "this cursor is not one of ours", hint="ask without a cursor") from None
 
 
+def _scope(first: Target) -> list[str]:
+    if first.namespace == EVERYWHERE:
+        return ["--all-namespaces"]
+    return [f"--namespace={first.namespace}"] if first.namespace else []
+
+
 def _where(args: Get, first: Target) -> list[str]:
-    made = ["-A"] if first.namespace == EVERYWHERE else [f"--namespace={first.namespace}"] if first.namespace else []
+    made = _scope(first)
     made += [f"--selector={args.selector}"] if args.selector else []
     made += [f"--field-selector={args.field_selector}"] if args.field_selector else []
     return made
@@ -373,19 +381,23 @@ def run_logs(kubectl: Kubectl, permit: Permit) -> Result:
 
 
 def run_top(kubectl: Kubectl, permit: Permit) -> Result:
+    """The hungriest first, so that what does not fit is what matters least."""
     args, plan = permit.call.arguments, permit.look.plan
     assert isinstance(args, Top) and isinstance(plan, ReadPlan)
     target = plan.targets[0]
-    argv = ["top", args.kind[:-1], *([f"--namespace={target.namespace}"] if target.namespace else [])]
+    argv = ["top", args.kind[:-1], "--sort-by=cpu", *_scope(target)]
     try:
         raw = kubectl.cluster.kubectl(target.context, argv)
     except ClusterError as error:
         if "Metrics API" in error.message:
-            raise Refused(Code.FAILED, "this cluster has no metrics (metrics-server is not installed)") from None
+            hint = "kubectl_describe shows requests and limits; a person installs metrics-server"
+            raise Failed("this cluster has no metrics: it serves no metrics.k8s.io", hint=hint) from None
+        if "not available yet" in error.message:
+            raise Failed("the cluster has no measurements yet", hint="try again in a minute") from None
         raise
     redacted = kubectl.detector.redact(raw.decode("utf-8", "replace"))
-    return _page([_Rows(redacted.text)], _top_page(args), permit.call, target, redacted.count)
-
-
-def _top_page(args: Top) -> Get:
-    return Get(kind=args.kind, limit=200)
+    if not redacted.text.strip():
+        return Result("", header=f"{target.context}/{target.namespace or 'cluster'}: no {args.kind} are measured")
+    rows = _Rows(redacted.text)
+    rows.keep_within(plan.bounds, target.context, target.namespace)
+    return _page([rows], None, permit.call, target, redacted.count)
