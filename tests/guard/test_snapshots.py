@@ -45,10 +45,13 @@ class Store:
             db.execute(
                 "INSERT OR REPLACE INTO changes (id, server, tool, agent, user, session, client, at, actions, undo,"
                 " lost, status, asked, pid, pid_start, resources)"
-                " VALUES (?,'files','','','','','',0,'[]',0,'',?,0,0,0,'[]')",
-                (id, status),
+                " VALUES (?,'files','','','','','',?,'[]',0,'',?,0,0,0,'[]')",
+                (id, self.time, status),
             )
             db.execute("UPDATE slots SET status = 'held' WHERE change = ?", (id,))
+
+    def rows(self, table: str) -> int:
+        return int(self.state.read().execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
     def on_disk(self) -> set[str]:
         return {path.name for path in (self.home / "snapshots").glob("??/*")}
@@ -229,6 +232,33 @@ def test_what_is_not_settled_keeps_its_snapshot(store: Store, status: str) -> No
     assert store.snapshots.expire(store.settings) == [] and store.snapshots.purge(["files-1"]) == []
     store.change("files-1", "failed")
     assert store.snapshots.expire(store.settings) == ["files-1"]
+
+
+def test_nothing_grows_with_the_age_of_the_installation(store: Store) -> None:
+    """A change that can no longer be undone is left to the records; what may still be asked for stays."""
+    for day in range(150):
+        store.held(f"files-{day}", 1)
+        store.snapshots.expire(store.settings)
+        store.time += DAY
+    assert store.rows("changes") == store.rows("slots") <= 92
+    with pytest.raises(Refused, match="is gone"):
+        store.snapshots.open("files-1")
+
+
+def test_what_was_undone_is_remembered_as_long_as_its_undo(store: Store) -> None:
+    store.held("files-1", 1, status="undone")
+    store.snapshots.purge(["files-1"])
+    store.time += 100 * DAY
+    store.held("files-2", 1)
+    with store.state.tx() as db:
+        db.execute("UPDATE changes SET undone_by = 'files-2' WHERE id = 'files-1'")
+        db.execute("UPDATE changes SET undoes = 'files-1' WHERE id = 'files-2'")
+    store.snapshots.expire(store.settings)
+    assert store.rows("changes") == 2
+    for _ in range(2):
+        store.time += 100 * DAY
+        store.snapshots.expire(store.settings)
+    assert store.rows("changes") == 0
 
 
 def test_people_purge(store: Store) -> None:

@@ -59,7 +59,9 @@ class Settling:
         change = self._changes.get(id)
         if change is None:
             raise Refused(
-                Code.INVALID, f"there is no change {one_line(id, 40)}", hint=f"{name}_guard() lists your recent changes"
+                Code.INVALID,
+                f"there is no change {one_line(id, 40)}, or it ended long ago",
+                hint=f"{name}_guard() lists your recent changes",
             )
         if change.server != name:
             raise Refused(Code.INVALID, f"{id} was made by {change.server}", hint=f"use {change.server}_undo")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MANIFEST: Final = "manifest.json"
 SHARDS: Final = 256
 EXPIRE_BATCH: Final = 200  # snapshots that one round of expiry removes at most
+KEEP_ROWS: Final = 90 * 86400.0  # seconds after which a change that can no longer be undone is left to the records
 
 
 class Slot:
@@ -189,7 +190,32 @@ class Snapshots:
             self._forget(id, "expired")
             self._remove(id)
         self._empty_gone()
+        self._forget_old(now - KEEP_ROWS)
         return expired
+
+    def _forget_old(self, before: float) -> None:
+        """Drop the rows of changes that ended, and cannot be undone any more: their story stands in the records.
+
+        What was undone stays as long as its undo: undoing that asks what the first one asked.
+        """
+        old = self._state.read().execute(
+            "SELECT id FROM changes WHERE at < ? AND (status IN ('done', 'failed', 'undone') OR settled_by != '')"
+            " AND NOT EXISTS (SELECT 1 FROM slots WHERE change = changes.id AND slots.status IN ('open', 'held'))"
+            " AND NOT EXISTS (SELECT 1 FROM changes AS undo WHERE undo.id = changes.undone_by)"
+            " ORDER BY at LIMIT ?",
+            (before, EXPIRE_BATCH),
+        )
+        ids = [(row[0],) for row in old.fetchall()]
+        ended = self._state.read().execute(
+            "SELECT change FROM slots WHERE status IN ('expired', 'purged') AND at < ?"
+            " AND NOT EXISTS (SELECT 1 FROM changes WHERE id = slots.change) LIMIT ?",
+            (before, EXPIRE_BATCH),
+        )
+        slots = [*ids, *((row[0],) for row in ended.fetchall())]
+        if slots:
+            with self._state.tx() as db:
+                db.executemany("DELETE FROM changes WHERE id = ?", ids)
+                db.executemany("DELETE FROM slots WHERE change = ? AND status IN ('expired', 'purged')", slots)
 
     def purge(self, ids: Sequence[str]) -> list[str]:
         """Remove these now; the caller holds a person's signed statement. Returns the ids that were there.
