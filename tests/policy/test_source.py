@@ -216,6 +216,26 @@ def test_a_read_root_does_not_become_a_write_root(place: Place) -> None:
     assert policy.widened
 
 
+@pytest.mark.parametrize(
+    ("new", "kept"),
+    [
+        (["~/work:write"], [("work", "write"), ("inner", "read")]),
+        (["~/work:write", "~/work/inner:write"], [("work", "write"), ("inner", "read")]),
+        (["~/work:write", "~/work/inner/deep:write"], [("work", "write"), ("inner", "read")]),
+        (["~/work/inner/deep:write"], []),
+    ],
+)
+def test_a_read_root_inside_a_write_root_stays_read(place: Place, new: list[str], kept: list[tuple[str, str]]) -> None:
+    edited = Edited(place)
+    edited.edit(with_roots("~/work:write", "~/work/inner:read"))
+    edited.current()
+    policy = edited.settled(with_roots(*new))
+    assert sorted(roots(policy)) == sorted(kept) and policy.widened
+    for narrower in (["~/work:read"], ["~/work/inner:read"], ["~/work:write", "~/work/inner:read", "~/work/a:write"]):
+        policy = edited.settled(with_roots(*narrower))
+        assert len(roots(policy)) == len(narrower) and policy.widened == ()
+
+
 def test_rules_and_limits_of_a_wider_edit_hold_at_once(place: Place) -> None:
     edited = Edited(place)
     edited.edit(with_roots("~/work:write"))

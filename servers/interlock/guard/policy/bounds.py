@@ -5,7 +5,7 @@ A server is confined to its bounds when it starts, so what a later edit adds cou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,12 +55,31 @@ def _narrow(old: Any, new: Any) -> tuple[Any, list[str]]:
     if old == new:
         return new, []
     if isinstance(new, tuple) and isinstance(old, tuple):
-        kept = tuple(item for item in new if any(_within(item, one) for one in old))
-        more = [_name(item) for item in new if not any(_within(item, one) for one in old)]
+        if any(hasattr(item, "access") for item in old):
+            return _narrow_roots(old, new)
+        kept = tuple(item for item in new if item in old)
+        more = [_name(item) for item in new if item not in old]
         return kept, more
     if isinstance(new, dict) and isinstance(old, dict):
         return _narrow_mapping(old, new)
     return old, ["changed"]
+
+
+def _narrow_roots(old: tuple[Any, ...], new: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[str]]:
+    """The same for folders with an access, where the innermost one decides: taking an inner one away may widen."""
+    kept = [root for root in new if _held(old, root.path) in (root.access, "write")]
+    more = [_name(root) for root in new if root not in kept]
+    for root in old:
+        if root.access == "read" and _held(kept, root.path) == "write":
+            kept.append(root)
+            more.append(f"{root.path} (write)")
+    return tuple(kept), more
+
+
+def _held(roots: Sequence[Any], path: Path) -> str:
+    """The access to a folder: of the innermost root that holds it. "" where there is none."""
+    holding = [root for root in roots if path.is_relative_to(root.path)]
+    return max(holding, key=lambda root: len(root.path.parts)).access if holding else ""
 
 
 def _narrow_mapping(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -79,15 +98,6 @@ def _narrow_mapping(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str,
             kept[key] = value
             more += added
     return kept, more
-
-
-def _within(item: Any, old: Any) -> bool:
-    if item == old:
-        return True
-    path, access = getattr(item, "path", None), getattr(item, "access", None)
-    if isinstance(path, Path) and access is not None:
-        return path.is_relative_to(old.path) and (access == "read" or old.access == "write")
-    return False
 
 
 def _name(item: Any) -> str:
