@@ -13,10 +13,11 @@ from interlock.guard.model import Call, Look
 from . import names, rollouts
 from .arguments import Cordon, Patch, Rollout, Scale, SetImage
 from .bounds import Bounds
+from .dangers import pod_specs
 from .discovery import unknown_kind
-from .judging import meaning, pod_specs
+from .judging import meaning
 from .objects import LAST_APPLIED, RESTARTED, Object, Target, metadata
-from .placeholders import put_back
+from .placeholders import diverted, put_back
 from .plans import Plan, Step
 from .running import bare
 
@@ -135,7 +136,8 @@ def look_patch(kubectl: Kubectl, call: Call) -> Look:
     after: Object = json.loads(kubectl.cluster.kubectl(target.context, argv, stdin=text))
     if metadata(after).get("uid") != metadata(live).get("uid"):
         raise Refused(Code.CONFLICT, f"{target.text} was replaced while it was looked at", hint="look again")
-    return look_of(kubectl, call, bounds, target, live, after, after, "update", restored.asks)
+    asks = tuple(diverted(restored, live, after, target))
+    return look_of(kubectl, call, bounds, target, live, after, after, "update", asks)
 
 
 def look_rollout(kubectl: Kubectl, call: Call) -> Look:

@@ -1,3 +1,16 @@
-from kubectl.conftest import place, shared_cluster
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from attack_cluster import Reached, reached
+from kubectl.conftest import TestCluster, place, shared_cluster
 
 __all__ = ["place", "shared_cluster"]
+
+
+@pytest.fixture(scope="session")
+def world(shared_cluster: TestCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
+    """The server of all tables of cases here."""
+    with reached(shared_cluster, tmp_path_factory.mktemp("world")) as made:
+        yield made
