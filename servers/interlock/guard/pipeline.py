@@ -365,6 +365,7 @@ class Pipeline:
                 log.error("outcome not noted", call=trail.id, exc_info=broken)
                 problem = Failed(f"{problem.message}; its outcome could not be noted", code=Code.UNKNOWN)
                 return self._say_no(trail, Outcome.UNKNOWN.value, Code.UNKNOWN, problem)
+        trail.id = self._own_id(trail)
         code = Code.GUARD_FAILURE if isinstance(problem, Broken) else problem.code
         stage = "failed" if isinstance(problem, Failed) else "refused"
         return self._say_no(trail, stage, code, problem)
@@ -488,6 +489,14 @@ class Pipeline:
         principal = replace(self.principal, client=one_line(client, 80), session=session)
         id = id or new_id(self.server.name)
         return Trail(id, self.server.name, one_line(name, 60), principal, raw, time.monotonic())
+
+    def _own_id(self, trail: Trail) -> str:
+        """Whoever comes second to an approval is refused under another id: the first one's story is that one's."""
+        with suppress(Broken):
+            pending = self.guard.approvals.find(trail.id) if trail.approval is None else None
+            if pending is not None and pending.status == "spent":
+                return new_id(self.server.name)
+        return trail.id
 
     def _record(self, trail: Trail, stage: str, *, durable: bool = False, **more: Any) -> None:
         self.guard.records.append({**trail.fields(stage, self.guard.detector), **more}, durable=durable)

@@ -37,17 +37,20 @@ class Trail:
     change: bool = False
     granted: tuple[str, Risk, tuple[str, ...]] | None = None  # what a grant was used for: digest, risk, asks
     permitted: bool = False  # from here on nothing is a refusal
+    shown: dict[str, Any] | None = None  # the arguments as its records hold them: long ones are redacted once
 
     def fields(self, stage: str, detector: Detector) -> dict[str, Any]:
         """The record's fields (design section 10) but for those of the chain itself."""
         decision, approval = self.decision, self.approval
-        arguments = {key: value for key, value in self.raw.items() if key != "reason"}
+        if self.shown is None:
+            arguments = {key: value for key, value in self.raw.items() if key != "reason"}
+            self.shown = answers.recorded(arguments, detector)
         return {
             "stage": stage,
             "call": self.id,
             **_principal(self.principal, self.server, self.tool),
             "actions": [_action(action) for action in self.actions[:ACTIONS_RECORDED]],
-            "arguments": answers.recorded(arguments, detector),
+            "arguments": self.shown,
             "reason": one_line(self.reason, 300),
             "decision": None
             if decision is None
