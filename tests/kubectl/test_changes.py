@@ -144,6 +144,7 @@ async def test_a_secret_stays_where_a_placeholder_stands(place):
 
         kept = {"name": "DB_PASSWORD", "value": mark}
         done = await agent.call("kubectl_patch", patch=patch(kept, {"name": "MODE", "value": "fast"}), **at)
+        host = await agent.call("kubectl_patch", patch=patch(kept, {"name": "DB_HOST", "value": "evil.example"}), **at)
         moved = await agent.call("kubectl_patch", patch=patch({"name": "OTHER", "value": mark}), **at)
         made_up = await agent.call("kubectl_patch", patch=patch({"name": "DB_PASSWORD", "value": "[secret:x:9]"}), **at)
         diverted = await agent.call(
@@ -156,7 +157,10 @@ async def test_a_secret_stays_where_a_placeholder_stands(place):
     assert HIDDEN not in shown.text + done.text and not done.is_error, done.text
     assert values == {"DB_PASSWORD": HIDDEN, "DB_HOST": "db.internal", "MODE": "fast"}
     assert moved.code == made_up.code == "invalid"
-    assert diverted.code == "approval_required" or not diverted.is_error
+    assert diverted.code == host.code == "approval_required"
+    shown = [place.installation.cli("show", one.id).stdout for one in (diverted, host)]
+    assert "[web].image changes: it says where the hidden value at" in shown[0], shown[0]
+    assert "env[DB_HOST] changes" in shown[1], shown[1]
 
 
 async def test_deploy_and_rollback_in_turns_is_stopped(place):

@@ -13,8 +13,8 @@ from .arguments import Apply, Diff
 from .changing import annotated
 from .judging import meaning
 from .manifests import objects_of
-from .objects import Object, Target, changed, named
-from .placeholders import put_back
+from .objects import Object, Target, changed, metadata, named
+from .placeholders import Restored, diverted, put_back
 from .plans import Plan, Step
 from .running import bare
 
@@ -71,21 +71,31 @@ def dry_run(kubectl: Kubectl, context: str, objects: list[tuple[Target, Object]]
     """What `kubectl apply` would make of each object, asked of the server. Placeholders are put back first."""
     lives: list[Object | None] = []
     bodies: list[Object] = []
+    places: list[Restored] = []
     for target, one in objects:
         live = kubectl.cluster.find(context, target.path)
         restored = put_back(kubectl.shower, one, live, target)
-        asks += restored.asks
+        places.append(restored)
         lives.append(live)
         bodies.append(restored.value)
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies}).encode()
     argv = ["apply", "--dry-run=server", "--validate=strict", "--output=json", "--filename=-"]
     answer = json.loads(kubectl.cluster.kubectl(context, argv, stdin=manifest))
     items = answer["items"] if answer.get("kind") == "List" else [answer]
-    after = {(one["kind"], named(one)): one for one in items}
-    return [
-        Applied(target, body, live, after[body["kind"], named(body)])
+    after = {_mark(one): one for one in items}
+    made = [
+        Applied(target, body, live, after[_mark(body)])
         for (target, _), body, live in zip(objects, bodies, lives, strict=True)
     ]
+    for applied, restored in zip(made, places, strict=True):
+        asks += diverted(restored, applied.live, applied.after, applied.target)
+    return made
+
+
+def _mark(one: Object) -> tuple[str, ...]:
+    """Which object of several it is: names repeat from namespace to namespace and from group to group."""
+    group = str(one["apiVersion"]).rpartition("/")[0]
+    return group, str(one["kind"]), str(metadata(one).get("namespace") or ""), named(one)
 
 
 # ---------------------------------------------------------------- diff

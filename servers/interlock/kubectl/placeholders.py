@@ -1,32 +1,34 @@
 """Secrets that an agent never held come back: a placeholder in a manifest or patch, in its old place, is the original.
 
-Only in place: the same key path of the live object (items of lists by their name). Anything else is refused.
+Only in place: the same key path of the live object (items of lists by their name). Anything else is refused; where
+something changes beside it or above it that says where the secret goes, a person is asked.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from interlock.guard.errors import Code, Refused
+from interlock.redaction.destinations import is_harmless, names_destination
 
-from .objects import Object, Shower, Target
+from .objects import Object, Shower, Target, essence
 
 _MARK: Final = "[secret:"
 _FINGERPRINT: Final = re.compile(r"\(\d+ bytes, fingerprint [0-9a-f]{16}\)\Z")
-_STEERS: Final = frozenset(
-    ("host", "hostname", "url", "uri", "server", "image", "command", "args", "endpoint", "address")
-)
 _NAMES: Final = ("name", "key", "id")
+_NONE: Final = object()
+Path = tuple[str, ...]  # keys; items of lists as `[name]`, else `[0]`
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The value with its originals; never shown."""
+    """The value with its originals; never shown. `places`: where they went."""
 
     value: Any
-    asks: tuple[str, ...] = ()
+    places: tuple[Path, ...] = ()
 
 
 def put_back(shower: Shower, new: Any, live: Object | None, target: Target) -> Restored:
@@ -36,30 +38,72 @@ def put_back(shower: Shower, new: Any, live: Object | None, target: Target) -> R
     if live is None:
         raise _refused(target, "there is no such object whose secret it could stand for")
     shown, _ = shower.shown(live, target.text)
-    asks: set[str] = set()
+    places: list[Path] = []
 
-    def walk(value: Any, redacted: Any, original: Any, path: str) -> Any:
+    def walk(value: Any, redacted: Any, original: Any, path: Path) -> Any:
         if isinstance(value, str):
             if not _marked(value):
                 return value
             if value != redacted or not isinstance(original, str):
-                raise _refused(target, f"at {path} the live object holds no such secret")
+                raise _refused(target, f"at {_text(path)} the live object holds no such secret")
+            places.append(path)
             return original
         if isinstance(value, dict):
             old, raw = _dict(redacted), _dict(original)
-            made = {k: walk(v, old.get(k), raw.get(k), f"{path}.{k}" if path else str(k)) for k, v in value.items()}
-            if any(isinstance(v, str) and _marked(v) for v in value.values()):
-                moved = [k for k in value if str(k).lower() in _STEERS and value[k] != old.get(k)]
-                asks.update(f"{path}: {k} changes beside a hidden value that is kept" for k in moved)
-            return made
+            return {k: walk(v, old.get(k), raw.get(k), (*path, str(k))) for k, v in value.items()}
         if isinstance(value, list):
             return [
-                walk(item, *_partner(item, place, value, redacted, original), f"{path}[{place}]")
+                walk(item, *_partner(item, place, value, redacted, original), (*path, _item(item, place)))
                 for place, item in enumerate(value)
             ]
         return value
 
-    return Restored(walk(new, shown, live, ""), tuple(sorted(asks)))
+    return Restored(walk(new, shown, live, ()), tuple(places))
+
+
+def diverted(restored: Restored, live: Object | None, after: Object, target: Target) -> list[str]:
+    """Reasons to ask: what differs after the change and says where a secret that was put back goes."""
+    if not restored.places:
+        return []
+    old, new = (dict(_leaves(essence(one or {}), ())) for one in (live, after))
+    differing = sorted(path for path in old.keys() | new.keys() if old.get(path, _NONE) != new.get(path, _NONE))
+    found = {
+        f"{target.text}: {_text(path[: depth + 1])} changes: it says where the hidden value at {_text(place)} goes"
+        for path in differing
+        for depth in range(len(path))
+        if _steers(path, depth)
+        for place in restored.places
+        if place != path and place[:depth] == path[:depth]
+    }
+    return sorted(found)
+
+
+def _steers(path: Path, depth: int) -> bool:
+    """Whether the key at this depth says where something goes, and what stands below it has a part in that."""
+    if not names_destination(path[depth]):
+        return False
+    leaf = next((part for part in reversed(path) if not part.startswith("[")), "")
+    return leaf == path[depth] or not is_harmless(leaf)
+
+
+def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*path, str(key)))
+    elif isinstance(value, list) and value:
+        for place, item in enumerate(value):
+            yield from _leaves(item, (*path, _item(item, place)))
+    else:
+        yield path, value
+
+
+def _item(item: Any, place: int) -> str:
+    named: Mapping[Any, Any] = _dict(item)
+    return next((f"[{named[key]}]" for key in _NAMES if isinstance(named.get(key), str)), f"[{place}]")
+
+
+def _text(path: Path) -> str:
+    return ".".join(path).replace(".[", "[")[:200]
 
 
 def _partner(item: Any, place: int, items: list[Any], redacted: Any, original: Any) -> tuple[Any, Any]:
