@@ -83,9 +83,12 @@ class Place:
     namespace: str
     installation: Installation
 
-    def policy(self, more: str = "", profile: str = "development", kubectl: str = "", context: str = "") -> None:
+    def policy(
+        self, more: str = "", profile: str = "development", kubectl: str = "", context: str = "",
+        kubeconfig: Path | None = None,
+    ) -> None:  # fmt: skip
         """Bounds are this namespace (and `context`), the rest of the section is `kubectl`; `more` stands at the end."""
-        section = f"kubectl:\n  kubeconfig: {self.cluster.kubeconfig}\n  contexts:\n    test:\n"
+        section = f"kubectl:\n  kubeconfig: {kubeconfig or self.cluster.kubeconfig}\n  contexts:\n    test:\n"
         section += f"      namespaces: [{self.namespace}]\n      cluster_scoped: [nodes]\n"
         section += "".join(f"      {line}\n" for line in context.splitlines())
         section += "".join(f"  {line}\n" for line in kubectl.splitlines())

@@ -9,14 +9,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
 
 from interlock.kubectl import running, undo
 from interlock.kubectl.discovery import Resource
 from interlock.kubectl.objects import Target
 from interlock.kubectl.plans import Plan, Step, read, written
+
+from .relay import relayed
 
 pytestmark = pytest.mark.anyio
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True)
@@ -69,8 +73,48 @@ async def test_a_cluster_that_stays_silent_is_told_soon(installation):
             reply = await agent.call("kubectl_get", kind="pods", namespace="team-a")
             spent = time.monotonic() - begun
             alive = await agent.call("kubectl_guard")
-    assert reply.code == "failed" and "did not answer in time" in reply.text, reply.text
+    assert reply.code == "failed" and "did not answer within 4 s" in reply.text, reply.text
     assert spent < 15 and not alive.is_error  # it is 4 s; the machine may be busy
+
+
+async def test_a_cluster_that_falls_silent_holds_no_call_for_long(place):
+    with relayed(place.cluster.kubeconfig, place.installation.folder) as (config, relay):
+        place.policy(kubectl="timeout: 5s", kubeconfig=config)
+        async with place.installation.agent("kubectl") as agent:
+            at = {"namespace": place.namespace}
+            before = await agent.call("kubectl_get", kind="pods", **at)
+            relay.silent.set()
+            first = await agent.call("kubectl_get", kind="pods", **at)
+            again = await agent.call("kubectl_describe", kind="deploy", name="web", **at)
+            change = await agent.call("kubectl_scale", kind="deploy", name="web", replicas=3, **at)
+            relay.silent.clear()
+            after = await agent.call("kubectl_get", kind="pods", **at)
+            scaled = await agent.call("kubectl_scale", kind="deploy", name="web", replicas=3, **at)
+    assert not before.is_error and not after.is_error and not scaled.is_error, after.text + scaled.text
+    assert first.code == "failed" and "did not answer within 5 s" in first.text, first.text
+    assert again.code == change.code == "failed"
+    assert "within 4 s" in again.text and "within 4 s" in change.text, again.text + change.text
+
+
+async def test_a_cancelled_call_lets_go_of_a_silent_cluster(place):
+    with relayed(place.cluster.kubeconfig, place.installation.folder) as (config, relay):
+        place.policy(kubectl="timeout: 5m", kubeconfig=config)
+        async with place.installation.agent("kubectl") as agent:
+            await agent.call("kubectl_get", kind="pods", namespace=place.namespace)
+            relay.silent.set()
+            with anyio.fail_after(60):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(partial(agent.call, "kubectl_get", kind="pods", namespace=place.namespace))
+                    await anyio.to_thread.run_sync(relay.heard.wait)
+                    tasks.cancel_scope.cancel()
+                relay.silent.clear()
+                alive = await agent.call("kubectl_get", kind="pods", namespace=place.namespace)
+
+            def recorded() -> bool:
+                return "cancelled" in place.installation.cli("audit", "tail", "--json").stdout
+
+            await anyio.to_thread.run_sync(place.cluster.until, recorded, "the cancelled call does not end")
+    assert not alive.is_error, alive.text
 
 
 async def test_a_proxy_in_the_kubeconfig_is_not_used_unless_the_policy_says_so(installation):

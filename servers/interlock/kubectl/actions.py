@@ -94,7 +94,7 @@ class Section(PolicyModel):
     max_replicas: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=20, description="Scaling beyond this asks a person, unless it scales down."
     )
-    timeout: Seconds = Field(default=30, description="Longest that one request to the cluster may take.")
+    timeout: Seconds = Field(default=15, description="Longest that one request to a cluster may take.")
     max_objects: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=10, description="Most objects that one selector may match in a change."
     )

@@ -10,7 +10,9 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
@@ -26,15 +28,27 @@ from .discovery import Kinds, Resource
 from .objects import without_logins
 
 if TYPE_CHECKING:
-    from interlock.guard.model import Detector
+    from interlock.guard.model import Detector, Link
     from interlock.sandbox.broker import BrokerClient, Completed
 
 MOST: Final = 64 << 20  # bytes of one answer
 _FRESH: Final = 600.0  # seconds for which a cluster's kinds are taken as known
 _AGAIN: Final = 5.0  # seconds before an unknown kind is looked for once more
 _FIRST: Final = 4.0  # seconds for the first word of a cluster: one that is silent is told soon
-_SAID: Final = re.compile(r"^Error from server(?: \((\w+)\))?: (.*)", re.MULTILINE)
+_SAID: Final = re.compile(r"^(?:Error from server(?: \((\w+)\))?: |(?=The .{1,300}? is invalid: ))(.*)", re.MULTILINE)
+_DUMPED: Final = re.compile(r"&?\b[a-z0-9]{1,40}\.[A-Z][A-Za-z]{1,60}\{")  # a whole object as Go writes it
+_STOP: ContextVar[Callable[[], bool] | None] = ContextVar("stop", default=None)
 MANAGER: Final = "interlock"
+
+
+@contextmanager
+def stopped_by(link: Link) -> Iterator[None]:
+    """Within it, requests end when the call is cancelled. For reads: a change that was sent goes on to its end."""
+    kept = _STOP.set(lambda: link.cancelled)
+    try:
+        yield
+    finally:
+        _STOP.reset(kept)
 
 
 class ClusterError(Exception):
@@ -80,6 +94,7 @@ class Cluster:
         self._detector = detector
         self._lock = threading.Lock()
         self._kinds: dict[str, _Known] = {}
+        self._silent: set[str] = set()  # contexts whose last request was not answered in time
 
     # ---------------------------------------------------------------- kinds
 
@@ -93,7 +108,7 @@ class Cluster:
             done = self._run(context, ["api-resources", "-o", "wide"], timeout=_FIRST)
             text = done.stdout.decode("utf-8", "replace")
             if not text.startswith("NAME"):
-                raise self._error(done)
+                raise self._error(done, _FIRST)
             kinds = discovery.parse(text)
             self._kinds[context] = _Known(kinds, time.monotonic())
             return kinds
@@ -131,7 +146,8 @@ class Cluster:
             body = {**body, **({"dryRun": ["All"]} if dry else {})}
             query = {}
         text = json.dumps(body).encode()
-        answer = self.kubectl(context, [verb, "--raw", _with(path, query), "-f", "-"], stdin=text)
+        patient = None if dry else float(self._section.timeout)
+        answer = self.kubectl(context, [verb, "--raw", _with(path, query), "-f", "-"], stdin=text, timeout=patient)
         try:
             made = json.loads(answer)
         except ValueError:
@@ -145,10 +161,18 @@ class Cluster:
         most: int = MOST, stop: Callable[[], bool] | None = None, codes: Sequence[int] = (0,),
     ) -> bytes:  # fmt: skip
         """Run it with the context's options and return what it printed. Raises ClusterError."""
-        done = self._run(context, argv, stdin=stdin, timeout=timeout, most=most, stop=stop)
-        if done.code not in codes or done.timed_out:
-            raise self._error(done)
+        seconds = timeout or self._patience(context)
+        done = self._run(context, argv, stdin=stdin, timeout=seconds, most=most, stop=stop)
+        if done.code not in codes or done.timed_out or done.stopped:
+            error = self._error(done, seconds)
+            (self._silent.discard if error.reason or done.stopped else self._silent.add)(context)
+            raise error
+        self._silent.discard(context)
         return done.stdout
+
+    def _patience(self, context: str) -> float:
+        """Seconds for one answer: few for a cluster that was silent a moment ago."""
+        return min(_FIRST, self._section.timeout) if context in self._silent else float(self._section.timeout)
 
     def run(self, context: str, argv: Sequence[str], **options: Any) -> Completed:
         """The same, judged by the caller."""
@@ -160,31 +184,41 @@ class Cluster:
     ) -> Completed:  # fmt: skip
         if self._broker is None or program.KUBECTL not in self._broker.programs:
             raise Broken("kubectl is not installed here", hint="install kubectl, then restart the server")
-        seconds = timeout or float(self._section.timeout)
+        seconds = timeout or self._patience(context)
         options = self._facts.options(self._section, context)
         options += [f"--cache-dir={program.cache_folder()}", f"--request-timeout={max(1, int(seconds))}s"]
         command = [argv[0], *options, *argv[1:]]
         done = self._broker.run(
-            program.KUBECTL, command, stdin=stdin, timeout=seconds, max_output=most, stop=stop
+            program.KUBECTL, command, stdin=stdin, timeout=seconds, max_output=most, stop=stop or _STOP.get()
         )  # fmt: skip
         if done.truncated:
             raise ClusterError("TooLarge", f"the answer is larger than {most >> 20} MiB; ask for less at once")
         return done
 
-    def _error(self, done: Completed) -> ClusterError:
-        if done.timed_out or done.stopped:
-            return ClusterError("", "the cluster did not answer in time")
+    def _error(self, done: Completed, seconds: float) -> ClusterError:
+        silent = ClusterError("", f"the cluster did not answer within {seconds:.0f} s")
+        if done.stopped:
+            return ClusterError("", "the call was cancelled before the cluster answered")
+        if done.timed_out:
+            return silent
         said = done.stderr.decode("utf-8", "replace")
         match = _SAID.search(said)
         reason, text = (match[1] or "Invalid", said[match.start(2) :]) if match else ("", said)
         lines = [line for line in text.splitlines() if not line.startswith(("E1", "I1", "W1", "E0", "I0", "W0"))]
         lines = lines or [line.partition("] ")[2] for line in text.splitlines()][-1:]
         if not match and any(word in text for word in ("timeout", "deadline exceeded", "Timeout")):
-            return ClusterError("", "the cluster did not answer in time")
+            return silent
         if not match and "error: " in text and "connect" not in text and "dial" not in text:
             reason = "Invalid"
-        message = self._detector.redact(without_logins(" ".join(" ".join(lines).split()))).text
+        lines = [line for line in lines if not line.startswith("Warning: ")]
+        message = self._detector.redact(without_logins(_undumped(" ".join(" ".join(lines).split())))).text
         return ClusterError(reason, one_line(message, 500) or f"kubectl ended with code {done.code}")
+
+
+def _undumped(message: str) -> str:
+    """The API's no without the object that it quotes: that is long, and holds every secret of it."""
+    dump = _DUMPED.search(message)
+    return message if dump is None else f"{message[: dump.start()]}(an object){message[message.rfind('}') + 1 :]}"
 
 
 def _with(path: str, query: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -334,7 +335,7 @@ def run_describe(kubectl: Kubectl, permit: Permit) -> Result:
     argv = ["describe", f"--namespace={target.namespace}"] if target.namespace else ["describe"]
     argv += ["--", target.resource.argument, target.name]
     with ThreadPoolExecutor(1) as pool:  # both at once: the text, and the object whose secrets it must not show
-        reading = pool.submit(kubectl.cluster.get, target.context, target.path)
+        reading = pool.submit(copy_context().run, kubectl.cluster.get, target.context, target.path)
         text = kubectl.cluster.kubectl(target.context, argv).decode("utf-8", "replace")
         raw = reading.result()
     shown, _ = kubectl.shower.shown(raw, target.text)

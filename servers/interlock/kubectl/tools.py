@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,7 @@ from interlock.kubeconfig import read as read_kubeconfig
 from . import applying, arguments, changing, deleting, draining, events, executing, reading, rollouts, undo
 from .actions import Section, action
 from .bounds import Bounds
-from .cluster import Cluster, ClusterError
+from .cluster import Cluster, ClusterError, stopped_by
 from .discovery import Resource
 from .objects import Shower
 from .plans import Plan
@@ -168,7 +169,8 @@ class Kubectl:
 
     def look(self, call: Call) -> Look:
         try:
-            return OPERATIONS[call.tool].look(self, call)
+            with stopped_by(call.link):
+                return OPERATIONS[call.tool].look(self, call)
         except ClusterError as error:
             raise error.refused() from None
 
@@ -184,7 +186,10 @@ class Kubectl:
     def run(self, permit: Permit) -> Result:
         operation = OPERATIONS.get(permit.call.tool)
         try:
-            return operation.run(self, permit) if operation is not None else undo.run_undo(self, permit)
+            if operation is None:
+                return undo.run_undo(self, permit)
+            with nullcontext() if permit.slot is not None else stopped_by(permit.call.link):
+                return operation.run(self, permit)
         except ClusterError as error:
             raise error.failed() from None
 
