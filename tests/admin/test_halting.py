@@ -94,7 +94,11 @@ def test_a_profile_is_switched_for_a_time(apart: Apart, interlock: Run, server: 
     assert said.code == 0 and "until" in said.out
     assert "profile  readonly until" in interlock("status").out and "under attack" in interlock("status").out
     assert server.refused("write_file", path=path, content="x\n").startswith("denied: ")
+    assert "profile  readonly (switched on" in interlock("policy", "show").out
+    assert "profile  development\n" in interlock("policy", "show", "--profile", "development").out
+    assert "readonly." in interlock("policy", "explain", "files.write", "path=/x").out
     assert "holds again" in interlock("profile", "off").out
+    assert "profile  development\n" in interlock("policy", "show").out
     server.call("write_file", path=path, content="x\n")
     assert "no profile is switched on" in interlock("profile", "off").out
 

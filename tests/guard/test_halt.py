@@ -455,3 +455,18 @@ def test_pid_start_and_boot_name_this_process(it: Ledgers) -> None:
     registration = register("files", it.home)
     said = json.loads(next(registration.folders[0].glob("*.json")).read_text())
     assert (said["pid"], said["start"], said["boot"]) == myself()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_where_nothing_can_be_written_the_hint_can_be_followed(it: Ledgers) -> None:
+    register("files", it.home, "bot")
+    for command in (["mount", "--bind", it.home, it.home], ["mount", "-o", "remount,ro,bind", it.home]):
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting is not allowed here")
+    try:
+        with pytest.raises(Broken) as caught:
+            Halt(it.home).halt("now")
+    finally:
+        subprocess.run(["umount", "-l", it.home], check=True)
+    assert "read-only" in caught.value.message
+    assert f"kill {os.getpid()}" in caught.value.hint and "touch" not in caught.value.hint

@@ -44,7 +44,12 @@ def explained(what: str, words: Sequence[str], policy: Callable[[], Policy]) -> 
 
 def of_record(record: Mapping[str, Any], policy: Policy | None = None) -> str:
     """A recorded call under today's policy: the rules that match, the closest allow, the YAML that would permit it."""
-    return "Under the policy as it is now: " + explain(policy or load(find_policy(None)), actions_of_record(record))
+    from .home import switched_profile
+
+    if policy is None:
+        found = switched_profile()
+        policy = load(find_policy(None), found.name if found is not None else None)
+    return "Under the policy as it is now: " + explain(policy, actions_of_record(record))
 
 
 def _record(id: str) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interlock.guard.limits import LimitsLedger
     from interlock.guard.policy.loading import Policy
     from interlock.guard.state import State
+    from interlock.guard.statements import Profile
     from interlock.guard.undo.changes import Changes
     from interlock.guard.undo.snapshots import Snapshots
 
@@ -107,6 +108,20 @@ def home_path() -> Path:
     from interlock.places import HOME_VARIABLE, home_of
 
     return home_of(None if os.environ.get(HOME_VARIABLE) else _named(), None)
+
+
+def switched_profile() -> Profile | None:
+    """The profile that a person has switched on and that holds now; None where none does or no state can be read."""
+    from interlock.guard.statements import active_profile
+
+    try:
+        path = home_path()
+        if not (path / "state.db").exists():
+            return None
+        with open_home() as opened:
+            return active_profile(opened.state, opened.keys)
+    except Broken:
+        return None
 
 
 def _named() -> str | None:

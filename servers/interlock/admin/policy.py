@@ -63,6 +63,15 @@ def _load(arguments: argparse.Namespace) -> Policy:
     return load(path, arguments.profile or None)
 
 
+def _current(arguments: argparse.Namespace) -> Policy:
+    """What the servers go by now: with the profile that is switched on, unless another is asked for."""
+    from .home import switched_profile
+
+    if not arguments.profile and not arguments.policy and (found := switched_profile()) is not None:
+        arguments.profile = found.name
+    return _load(arguments)
+
+
 def _check(arguments: argparse.Namespace) -> int:
     from interlock.guard.policy.loading import PolicyError
 
@@ -95,7 +104,8 @@ def _say_problem(problem: Any, kind: str) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    policy = _load(arguments)
+    asked = arguments.profile
+    policy = _current(arguments)
     if arguments.server and arguments.server not in _servers():
         raise Broken(f"there is no server {arguments.server!r}", hint=f"one of {', '.join(_servers())}")
     if arguments.json:
@@ -104,7 +114,8 @@ def _show(arguments: argparse.Namespace) -> int:
     say(f"policy   {policy.path}")
     for file in policy.files[1:]:
         say(f"extends  {file}")
-    say(f"profile  {policy.profile}" + "".join(f"; {c}: {p}" for c, p in policy.contexts_profiles.items()))
+    switched = " (switched on: interlock status tells until when)" if arguments.profile and not asked else ""
+    say(f"profile  {policy.profile}{switched}" + "".join(f"; {c}: {p}" for c, p in policy.contexts_profiles.items()))
     say(f"agent    {policy.agent}")
     for name, section in policy.sections.items():
         if arguments.server in ("", name):
@@ -220,7 +231,7 @@ def _brief(value: Any) -> str:
 def _explain(arguments: argparse.Namespace) -> int:
     from .explaining import explained
 
-    say(explained(arguments.what, arguments.words, lambda: _load(arguments)))
+    say(explained(arguments.what, arguments.words, lambda: _current(arguments)))
     return 0
 
 

@@ -181,7 +181,7 @@ class Halt:
         except OSError as error:
             raise Broken(
                 f"{self._home} cannot be written ({os.strerror(error.errno or errno.EIO).lower()})",
-                hint=f"stop the servers themselves, or `touch {self._path}`",
+                hint=_instead(self._home, self._path, error),
             ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -254,6 +254,13 @@ def halt_all(
     if problem is not None:
         raise problem
     return reached
+
+
+def _instead(home: Path, file: Path, error: OSError) -> str:
+    """What a person can do where a home cannot be written: another account's `touch`, or ending the servers."""
+    pids = " ".join(str(one.pid) for one in running() if one.home == home.absolute())
+    end = f"end its servers: kill {pids}" if pids else "none of its servers is known to run"
+    return end if error.errno == errno.EROFS else f"{end}; or, as who may write there: touch {file}"
 
 
 def resume_all(home: Path, state: State, keys: Keys, person: Person, id: str = "") -> int:
