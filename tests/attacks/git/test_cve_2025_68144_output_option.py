@@ -4,33 +4,9 @@ git write a file. Nothing that the agent says becomes an option: no command line
 from __future__ import annotations
 
 import pytest
+from git.attacked import FIELDS, REST
 from git.workshop import Workshop, tree_of
 
-FIELDS = {
-    "git_log": ("ref", "path", "author", "search", "since", "after"),
-    "git_show": ("ref", "path", "search"),
-    "git_diff": ("base", "target"),
-    "git_blame": ("ref", "path"),
-    "git_branch": ("name", "start", "to"),
-    "git_switch": ("ref",),
-    "git_merge": ("ref", "message"),
-    "git_revert": ("ref",),
-    "git_reset": ("ref",),
-    "git_restore": ("ref",),
-    "git_stash": ("message",),
-    "git_sync": ("remote", "branch"),
-    "git_push": ("remote", "branch", "tag"),
-    "git_tag": ("name", "ref", "message"),
-    "git_commit": ("message",),
-}
-REST = {
-    "git_blame": {"path": "a.txt"},
-    "git_branch": {"action": "create", "name": "x"},
-    "git_restore": {"paths": ["a.txt"]},
-    "git_stash": {"action": "push"},
-    "git_sync": {"action": "fetch"},
-    "git_tag": {"name": "t"},
-}
 OPTIONS = (
     "--output={out}/x", "-o{out}/x", "--upload-pack=touch {pwned}", "--exec=touch {pwned};", "-Otouch {pwned}",
     "--pathspec-from-file={out}/secret.txt", "\u2013\u2013output={out}/x", "--no-index", "-c core.pager=touch",
