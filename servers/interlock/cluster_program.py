@@ -11,10 +11,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from interlock import kubeconfig
+from interlock.kubeconfig import cache_folder as cache_folder
 from interlock.sandbox.children import Program
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ KUBECTL: Final = "kubectl"
 OLDEST: Final = (1, 28)
 # What credential plugins keep their own state in, under the user's home. Never Interlock's.
 _PLUGIN_STATE: Final = (".aws", ".azure", ".config/gcloud", ".kube/cache", ".cache/gke-gcloud-auth-plugin", ".oci")
+_PLUGIN_PLACES: Final = ("/usr/bin", "/bin", "/usr/local/bin", "/opt", "/snap")
+_PLUGIN_VARIABLES: Final = ("AWS_", "AZURE_", "AAD_", "GOOGLE_", "CLOUDSDK_", "OCI_")
 _VERSIONED: Final = re.compile(r"kubectl\.1\.(\d+)\Z")
 
 
@@ -63,12 +67,6 @@ def trouble() -> str:
     return ""
 
 
-def cache_folder() -> Path:
-    """Where kubectl keeps what it learned of each server's kinds: a folder of its own, outside the guard's home."""
-    home = Path(os.environ.get("HOME") or Path.home())
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "interlock-kubectl"
-
-
 def programs(policy: Policy) -> dict[str, Program]:
     """kubectl with a network to the servers' ports, the kubeconfig to read and its cache to write."""
     section = cast("kubeconfig.Clusters | None", policy.sections.get("kubectl"))
@@ -78,14 +76,17 @@ def programs(policy: Policy) -> dict[str, Program]:
     facts = kubeconfig.read(section)
     cache = cache_folder()
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    home = Path(os.environ.get("HOME") or Path.home())
     environment = {"HOME": os.fspath(cache), "KUBERC": "off", "KUBECTL_KUBERC": "false", "GOMAXPROCS": "2"}
     read, write, execute = [facts.path, *facts.files], [cache], []
+    execute += [binary] if write_minting(facts, binary) else []
     if facts.plugins:  # they look under HOME, start helpers, and reach hosts that no kubeconfig names
-        environment["HOME"] = os.fspath(home)
-        state = [home / place for place in _PLUGIN_STATE if (home / place).is_dir()]
-        write += state
-        execute += [*facts.plugins, *(p.resolve().parent for p in facts.plugins), Path("/usr/bin"), Path("/bin")]
+        home = Path(os.environ.get("HOME") or Path.home())
+        environment |= {k: v for k, v in os.environ.items() if k.startswith(_PLUGIN_VARIABLES)}
+        environment |= {"HOME": os.fspath(home), "PATH": os.environ.get("PATH", os.defpath)}
+        places = list(_beside(home, policy.own))
+        read += places
+        write += [home / place for place in _PLUGIN_STATE if (home / place).is_dir()]
+        execute += [*facts.plugins, *(p.resolve().parent for p in facts.plugins), *map(Path, _PLUGIN_PLACES), *places]
     return {
         KUBECTL: Program(
             binary,
@@ -98,3 +99,32 @@ def programs(policy: Policy) -> dict[str, Program]:
             limits={"cpu": 120, "files": 256},
         )
     }
+
+
+def write_minting(facts: kubeconfig.Kubeconfig, binary: Path) -> bool:
+    """Write the kubeconfig of the contexts that have a service account, if any do: whole or not at all."""
+    if not facts.minting:
+        return False
+    path = facts.minted
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = path.with_suffix(f".{os.getpid()}")
+    made.write_text(json.dumps(kubeconfig.minting_config(facts, binary)))
+    made.chmod(0o600)
+    made.rename(path)
+    return True
+
+
+def _beside(folder: Path, own: Sequence[Path]) -> Iterator[Path]:
+    """Everything in a folder that neither is nor holds what is Interlock's own."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        real = entry.resolve()
+        if any(real.is_relative_to(one) for one in own):
+            continue
+        if not any(one.is_relative_to(real) for one in own):
+            yield real
+        elif not entry.is_symlink():
+            yield from _beside(entry, own)

@@ -6,12 +6,14 @@ Beside the guard, because two servers reach clusters: kubectl, and logs for what
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from interlock.guard.errors import Broken, Code, Refused
@@ -40,6 +42,13 @@ class Kubeconfig:
     missing: frozenset[str] = frozenset()
     problem: str = ""
     namespaces: Mapping[str, str] = field(default_factory=dict)
+    minting: Mapping[str, Any] = field(default_factory=dict)  # clusters of the contexts with a `service_account`
+
+    @property
+    def minted(self) -> Path:
+        """The kubeconfig that `cluster_program` writes for them: of its own, as other policies may have others."""
+        told = json.dumps([str(self.path), self.minting], sort_keys=True, default=str)
+        return cache_folder() / f"minting-{hashlib.sha256(told.encode()).hexdigest()[:16]}.kubeconfig"
 
     def options(self, section: Clusters, context: str) -> list[str]:
         """What every request to a context says of it. Raises Broken and Refused where it cannot be used."""
@@ -58,7 +67,14 @@ class Kubeconfig:
                 hint="a person sets `proxy: true` for the context in the policy",
             )
         as_user = place.impersonate if place is not None else None
-        return [f"--kubeconfig={self.path}", f"--context={context}", *([f"--as={as_user}"] if as_user else [])]
+        path = self.minted if context in self.minting else self.path
+        return [f"--kubeconfig={path}", f"--context={context}", *([f"--as={as_user}"] if as_user else [])]
+
+
+def cache_folder() -> Path:
+    """Where kubectl keeps what it learned of each server's kinds: a folder of its own, outside the guard's home."""
+    home = Path(os.environ.get("HOME") or Path.home())
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "interlock-kubectl"
 
 
 def path_of(section: Clusters) -> Path:
@@ -99,6 +115,7 @@ def _facts(path: Path, section: Clusters, config: Mapping[str, Any]) -> Kubeconf
     files: list[Path] = []
     plugins: list[Path] = []
     proxied: set[str] = set()
+    minting: dict[str, Any] = {}
     for name in section.contexts:
         context = contexts.get(name)
         if context is None:
@@ -114,6 +131,9 @@ def _facts(path: Path, section: Clusters, config: Mapping[str, Any]) -> Kubeconf
         ):  # fmt: skip
             if isinstance(entry.get(key), str):
                 files.append(path.parent / Path(entry[key]).expanduser())
+        account = getattr(section.contexts[name], "service_account", None)
+        if account:
+            minting[name] = {"account": account, "cluster": _absolute(cluster, path.parent)}
         plugin = user.get("exec")
         if isinstance(plugin, dict) and isinstance(plugin.get("command"), str):
             found = shutil.which(plugin["command"]) or str(path.parent / plugin["command"])
@@ -121,8 +141,40 @@ def _facts(path: Path, section: Clusters, config: Mapping[str, Any]) -> Kubeconf
     missing = frozenset(section.contexts) - frozenset(contexts)
     return Kubeconfig(
         path, tuple(sorted(ports)), tuple(dict.fromkeys(files)), tuple(dict.fromkeys(plugins)), frozenset(proxied),
-        missing,
+        missing, minting=minting,
     )  # fmt: skip
+
+
+def _absolute(cluster: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The cluster's entry for a kubeconfig in another folder."""
+    authority = cluster.get("certificate-authority")
+    return {**cluster, **({"certificate-authority": str(folder / authority)} if isinstance(authority, str) else {})}
+
+
+def minting_config(facts: Kubeconfig, kubectl: Path) -> dict[str, Any]:
+    """A kubeconfig whose users are kubectl itself: it asks, as the user of the real one, for a token of ten minutes.
+
+    The token goes from one kubectl to the other; it is never stored, and neither the guard nor a command line holds it.
+    """
+    clusters, users, contexts = [], [], []
+    for name, one in facts.minting.items():
+        namespace, _, account = str(one["account"]).partition("/")
+        words = [
+            "create", "token", account, f"--namespace={namespace}", f"--kubeconfig={facts.path}", f"--context={name}",
+            "--duration=10m", "--request-timeout=10s", f"--cache-dir={cache_folder()}", f"--output={_CREDENTIAL}",
+        ]  # fmt: skip
+        plugin = {"apiVersion": _EXEC, "command": str(kubectl), "args": words, "interactiveMode": "Never"}
+        clusters.append({"name": name, "cluster": one["cluster"]})
+        users.append({"name": name, "user": {"exec": plugin}})
+        contexts.append({"name": name, "context": {"cluster": name, "user": name}})
+    return {"apiVersion": "v1", "kind": "Config", "clusters": clusters, "users": users, "contexts": contexts}
+
+
+_EXEC: Final = "client.authentication.k8s.io/v1"
+_CREDENTIAL: Final = (
+    'go-template={"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":'
+    '{"token":"{{.status.token}}","expirationTimestamp":"{{.status.expirationTimestamp}}"}}'
+)
 
 
 def _named(config: Mapping[str, Any], key: str, inner: str) -> dict[str, dict[str, Any]]:

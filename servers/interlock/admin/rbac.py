@@ -192,9 +192,11 @@ def rights(section: Section, context: str, namespace: str) -> Iterator[tuple[str
     binary = program.executable()
     if binary is None:
         raise Broken("kubectl is not installed here", hint="install kubectl")
+    facts = kubeconfig.read(section)
+    program.write_minting(facts, binary)
     command = [
-        str(binary), "auth", f"--kubeconfig={kubeconfig.path_of(section)}", f"--context={context}",
-        f"--namespace={namespace}", "--request-timeout=10s", "can-i", "--list", "--no-headers",
+        str(binary), "auth", *facts.options(section, context), f"--namespace={namespace}", "--request-timeout=10s",
+        "can-i", "--list", "--no-headers",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:

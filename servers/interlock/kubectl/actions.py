@@ -69,6 +69,11 @@ class Context(PolicyModel):
     impersonate: Text | None = Field(
         default=None, description="User that every request is made as (kubectl --as), such as one of `interlock rbac`."
     )
+    service_account: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9.-]*$")] | None = Field(
+        default=None,
+        description="NAMESPACE/NAME, such as payments/interlock: every request is made with a token of this account "
+        "that lasts ten minutes and that the kubeconfig's own user asks for (TokenRequest).",
+    )
 
 
 class Section(PolicyModel):

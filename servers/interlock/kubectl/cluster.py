@@ -38,6 +38,8 @@ _FIRST: Final = 4.0  # seconds for the first word of a cluster: one that is sile
 _SAID: Final = re.compile(r"^(?:Error from server(?: \((\w+)\))?: |(?=The .{1,300}? is invalid: ))(.*)", re.MULTILINE)
 _DUMPED: Final = re.compile(r"&?\b[a-z0-9]{1,40}\.[A-Z][A-Za-z]{1,60}\{")  # a whole object as Go writes it
 _STOP: ContextVar[Callable[[], bool] | None] = ContextVar("stop", default=None)
+_TIMEOUTS: Final = ("Client.Timeout", "i/o timeout", "handshake timeout", "deadline exceeded", "timed out")
+_KUBECTLS: Final = ("error: ", "Error ", "Unable to connect", "The connection to the server")
 MANAGER: Final = "interlock"
 
 
@@ -105,11 +107,14 @@ class Cluster:
             age = time.monotonic() - known.at if known else _FRESH
             if known and (age < _FRESH if not anew else age < _AGAIN):
                 return known.kinds
-            done = self._run(context, ["api-resources", "-o", "wide"], timeout=_FIRST)
+            first = float(self._section.timeout) if self._facts.plugins or self._facts.minting else _FIRST
+            done = self._run(context, ["api-resources", "-o", "wide"], timeout=first)
             text = done.stdout.decode("utf-8", "replace")
             if not text.startswith("NAME"):
-                raise self._error(done, _FIRST)
+                raise self._error(done, first)
             kinds = discovery.parse(text)
+            if not kinds.all:  # it prints the head of a table before it knows anything
+                raise self._error(done, first)
             self._kinds[context] = _Known(kinds, time.monotonic())
             return kinds
 
@@ -206,7 +211,9 @@ class Cluster:
         reason, text = (match[1] or "Invalid", said[match.start(2) :]) if match else ("", said)
         lines = [line for line in text.splitlines() if not line.startswith(("E1", "I1", "W1", "E0", "I0", "W0"))]
         lines = lines or [line.partition("] ")[2] for line in text.splitlines()][-1:]
-        if not match and any(word in text for word in ("timeout", "deadline exceeded", "Timeout")):
+        if self._facts.plugins and not match:  # what plugins say is not for the agent
+            lines = [line for line in lines if line.startswith(_KUBECTLS)]
+        if not match and any(word in text for word in _TIMEOUTS):
             return silent
         if not match and "error: " in text and "connect" not in text and "dial" not in text:
             reason = "Invalid"
