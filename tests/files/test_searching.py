@@ -135,8 +135,8 @@ def test_a_search_looks_at_as_much_whatever_the_secret_is(
     (work / "x.log").write_text(line * (200_000 if large else 10) + f"token: {token}\n")
     blocks, asked = Reader.blocks, []
 
-    def counting(self: Reader, opened: Opened) -> Iterator[Block]:
-        for block in blocks(self, opened):
+    def counting(self: Reader, opened: Opened, *, named: bool = False) -> Iterator[Block]:
+        for block in blocks(self, opened, named=named):
             asked.append(block)
             yield block
 

@@ -24,10 +24,11 @@ from .plans import (
     small_content,
     temp_name,
 )
+from .redacted import HEAD
 from .removing import take
 from .renames import can_rename
 from .steps import Fetch, Shift, Step
-from .text import counted, size_text
+from .text import binary_kind, counted, encoding_of, size_text
 
 if TYPE_CHECKING:
     from .tools import Files
@@ -115,6 +116,8 @@ def _look(files: Files, bounds: Bounds, source: tuple[Place, str], target: tuple
     header = (
         f"{shown(here.real)}: moved to {shown(there.real)} ({counted(found.files, 'entry')}, {size_text(found.size)})"
     )
+    if secrets := _secrets(files, here):
+        header += f"; it holds {counted(secrets, 'secret')}: whatever reads {shown(there.real)} reads them"
     if onto is not None:
         header += f"; {put_back(bounds, size, 'the file that was there can be put back')}"
     if makes:
@@ -122,6 +125,15 @@ def _look(files: Files, bounds: Bounds, source: tuple[Place, str], target: tuple
     plan = Plan(bounds, [*makes, *steps], "", header, before=top.effect)
     actions = (top, written, *read, *moved(bounds, files.reader, here.real, there.real, found))
     return Look(actions, plan, asks=hidden_otherwise(bounds, here.real, there.real, found), size=size)
+
+
+def _secrets(files: Files, here: Place) -> int:
+    """How many secrets a small text file holds that moves: a person is told, for it may come to where they are seen."""
+    assert here.stat is not None
+    data = small_content(here.parent, here.name) if stat.S_ISREG(here.stat.st_mode) else None
+    if not data or binary_kind(data[:HEAD]) is not None:
+        return 0
+    return files.reader.redact(encoding_of(data).decode_lossy(data), here.real).count
 
 
 def _read(files: Files, bounds: Bounds, here: Place, path: str, found: Extent) -> list[Action]:

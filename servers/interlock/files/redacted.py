@@ -199,10 +199,11 @@ class Reader:
             lines.pop(0)  # it began earlier
         return Window(tuple(lines[-limit:]), None, count, encoding, cut, True)
 
-    def blocks(self, opened: Opened) -> Iterator[Block]:
+    def blocks(self, opened: Opened, *, named: bool = False) -> Iterator[Block]:
         """The whole of a text file of any size in redacted blocks of whole lines, at constant memory, for matching.
 
-        Raises Refused where it comes to what is no text. Bytes that are no UTF-8 are read as U+FFFD.
+        Raises Refused where it comes to what is no text. Bytes that are no UTF-8 are read as U+FFFD: as another engine
+        sees them, which picks the candidates of a folder. Of a file that is `named` they are read as it is shown.
         """
         fd = opened.read_fd()
         try:
@@ -210,7 +211,8 @@ class Reader:
             refuse_binary(head, opened.real, opened.stat.st_size)
             if opened.stat.st_size <= WHOLE or encoding_of(head[:2]).mark:
                 data = _pread(fd, WHOLE + 1, 0)
-                encoding = encoding_of(data[:3]) if data[:2] in (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb") else UTF8
+                marked = data[:2] in (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb")
+                encoding = encoding_of(data if named else data[:3]) if marked or named else UTF8
                 if len(data) <= WHOLE:
                     text = data[len(encoding.mark) :].decode(encoding.codec, "replace")
                     if "\0" in text:

@@ -279,7 +279,7 @@ def _search_file(
         except Refused:
             return True
         title = f"{shown(name or opened.real)} ({size_text(opened.stat.st_size)})"
-        for block in files.reader.blocks(opened):
+        for block in files.reader.blocks(opened, named=not name):
             assert plan.pattern is not None
             if not _add_block(block, plan.pattern, args.context, first, title, found):
                 return False

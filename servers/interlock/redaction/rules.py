@@ -224,8 +224,8 @@ def _compile_extra(settings: RedactionSettings | None) -> list[tuple[str, Any, i
 
 def _at_word(data: bytes, start: int) -> bool:
     before = data[start - 1]
-    if not (48 <= before <= 57 or 65 <= before <= 90 or 97 <= before <= 122 or before == 95 or before == 45):
-        return True
+    if not (48 <= before <= 57 or 65 <= before <= 90 or 97 <= before <= 122):
+        return True  # a dash and an underscore too: dump-TOKEN.txt, KEY_TOKEN
     # an escape before it: \n, \t, %3D, \u0022
     return data[start - 2 : start - 1] == b"\\" or (start >= 3 and data[start - 3] == 37)
 
