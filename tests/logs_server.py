@@ -25,6 +25,7 @@ class FakePolicy:
     def __init__(self, section: Section, result_chars: int) -> None:
         self._section = section
         self.digest = str(section)
+        self.sections = {"logs": section}
         self.limits = SimpleNamespace(result_chars=result_chars)
 
     def section(self, kind: type) -> Section:

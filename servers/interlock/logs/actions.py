@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from interlock.guard.model import Kind, Risk, UndoClass, Verb
-from interlock.guard.policy.types import NameGlob, PolicyModel, Text, place_glob
+from interlock.guard.policy.types import NameGlob, Place, PolicyModel, Text, place_glob
 
 _COMMON: Final = {"source": Kind.TEXT, "inside": Kind.FLAG}
 
@@ -22,6 +22,9 @@ class Journald(PolicyModel):
     """Entries of the systemd journal."""
 
     unit: NameGlob = Field(description="Unit by name or glob, e.g. nginx.service.")
+    directory: Place | None = Field(
+        default=None, description="Where the journal's files lie, e.g. /var/log/journal/remote; absent: this machine's."
+    )
 
 
 class Docker(PolicyModel):

@@ -265,7 +265,7 @@ def _row(survey: Survey, item: _Ranked, examples: bool) -> str:
 
 def _cursor(survey: Survey, entry: Entry) -> str:
     part = survey.blocks[entry.blocks[0]].part if len(entry.blocks) else survey.blocks[0].part
-    return f"@{cursor_text((part.id, entry.first))}"
+    return f"@{cursor_text((part.id, part.place(entry.first, entry.example)))}"
 
 
 def _trace_rows(survey: Survey) -> list[str]:
@@ -370,7 +370,7 @@ def _finding_row(finding: Finding, window: Survey, baseline: Survey) -> str:
     if not finding.example:
         return row
     part = survey.blocks[finding.block].part if finding.block < len(survey.blocks) else None
-    where = f"@{cursor_text((part.id, finding.offset))} " if part is not None else ""
+    where = f"@{cursor_text((part.id, part.place(finding.offset, finding.example)))} " if part is not None else ""
     return f"{row}\n  eg {where}{short(finding.example, 200)}"
 
 

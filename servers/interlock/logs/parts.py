@@ -18,6 +18,7 @@ from interlock.guard.errors import Code, Failed, Refused
 from interlock.paths import Roots
 
 from .blocks import BLOCK, LINE_CAP, Block, Budget, file_reader, forward, joined, lines_above, packing_of, unpacked
+from .joining import Stream, stamp
 from .unwrap import Unwrapper, unwrapper
 
 MAX_FILES: Final = 2_000  # of one source; the newest are kept
@@ -27,9 +28,22 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9._+@:/-]{1,80}")
 _DATED: Final = re.compile(r"[-._]?(\d{4}-?\d{2}-?\d{2}(?:[-T_]?\d{2,6})?)")
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of a stream: its program may give more, never less. Times in seconds."""
+
+    since: float | None = None
+    until: float | None = None
+    last: int | None = None  # only the last lines
+    follow: bool = False  # and what comes then
+
+
 @dataclass(slots=True)
 class Part:
-    """One readable piece of a source. `stream` parts cannot be sought in; `size` is then None."""
+    """One readable piece of a source: a file, or a stream, of which `size` is None.
+
+    Places in a file are offsets of lines; in a stream, whose start moves, the times of lines in ns.
+    """
 
     name: str  # as shown: the file's name below the source's folder
     id: str  # stays the same while a file is renamed
@@ -38,7 +52,7 @@ class Part:
     packing: str = ""
     path: str = ""
     opener: Callable[[], int] | None = None  # a descriptor, for files
-    streamer: Callable[[Budget], Callable[[int], bytes]] | None = None  # read(n), for streams
+    streamer: Callable[[Budget, Wanted], Stream] | None = None
     head: bytes = b""  # its first bytes: whether its lines are wrapped in others
     problem: str = ""  # why it cannot be read
     series: str = ""
@@ -53,10 +67,29 @@ class Part:
     def seekable(self) -> bool:
         return self.opener is not None and not self.packing and unwrapper(self.head) is None
 
-    def blocks(self, budget: Budget, start: int = 0, end: int | None = None, size: int = BLOCK) -> Iterator[Block]:
-        """Blocks of whole lines from `start` (a start of a line). Closes the file at the end."""
+    def place(self, offset: int, text: str, near: int = 0) -> int:
+        """Where a line is, for cursors. `near`: in a stream, the place of the line above, for one without a time."""
+        if self.streamer is None:
+            return offset
+        return max(near, stamp(text[:64].encode("utf-8", "replace")))
+
+    def blocks(
+        self,
+        budget: Budget,
+        start: int = 0,
+        end: int | None = None,
+        size: int = BLOCK,
+        wanted: Wanted = Wanted(),
+    ) -> Iterator[Block]:
+        """Blocks of whole lines from `start` (a start of a line); of a stream, from the start of what is `wanted`.
+
+        Closes the file, or ends the program, at the end.
+        """
+        if self.streamer is not None:
+            yield from self._plain(budget, size, wanted)
+            return
         if not self.seekable:
-            yield from _from(self._plain(budget, size), start, end)
+            yield from _from(self._plain(budget, size, wanted), start, end)
             return
         assert self.opener is not None
         fd = self.opener()
@@ -65,12 +98,14 @@ class Part:
         finally:
             os.close(fd)
 
-    def _plain(self, budget: Budget, size: int) -> Iterator[Block]:
+    def _plain(self, budget: Budget, size: int, wanted: Wanted) -> Iterator[Block]:
         """The lines of a stream, unpacked and unwrapped; offsets count bytes of what comes out here."""
         fd = self.opener() if self.opener is not None else -1
+        stream: Stream | None = None
         try:
             if self.streamer is not None:
-                read = self.streamer(budget)
+                stream = self.streamer(budget, wanted)
+                read: Callable[[int], bytes] = stream.read
             else:
                 read = unpacked(fd, self.packing, budget) if self.packing else file_reader(fd, 0)
             wrapped: Unwrapper | None = None
@@ -90,6 +125,8 @@ class Part:
             if rest:
                 yield Block(offset, rest, offset + len(rest), above)
         finally:
+            if stream is not None:
+                stream.close()
             if fd >= 0:
                 os.close(fd)
 

@@ -15,25 +15,39 @@ from interlock.guard.errors import Code, Failed, Refused
 
 from .blocks import Block, Budget, backward, file_reader, forward, lines_above
 from .dissect import dissect
-from .parts import Part
+from .parts import Part, Wanted
 from .safe import Safe
 from .searching import RANK
 from .timestamps import TimeReader
-from .windows import Piece, Source, Span, available, budget_time, pieces, snapped, window_of
+from .windows import (
+    LOOKBACK,
+    LOOKBACK_LINES,
+    Piece,
+    Source,
+    Span,
+    available,
+    budget_time,
+    pieces,
+    reached,
+    snapped,
+    window_of,
+)
 
 MAX_CHUNK: Final = 4 << 20  # raw bytes that one answer is chosen from
 POLL: Final = 0.2  # seconds between two looks at a followed source
+LINE_HEAD: Final = 256  # bytes of a line in which its time stands
 
 Position = tuple[str, int]
 
 
 @dataclass(slots=True)
 class Row:
-    """A redacted line and where it starts."""
+    """A redacted line and its place (see `Part`)."""
 
     part: Part
     offset: int
     text: str
+    number: int = 0  # of the lines that this call has read
 
 
 @dataclass(slots=True)
@@ -100,6 +114,8 @@ class Reader:
         for piece in pieces(parts, span, self.budget, start=start, size=256 << 10):
             rows += self._rows(piece.part, piece.block)
             end = (piece.part.id, piece.block.end)
+            if piece.part.streamer is not None and rows:
+                end = (piece.part.id, rows[-1].offset + 1)
             if len(rows) > count:
                 break
         read = Read(rows[:count])
@@ -128,7 +144,8 @@ class Reader:
             if part.problem:
                 continue
             for piece in pieces([part], Span(since=time), self.budget, size=64 << 10):
-                return part.id, piece.block.offset
+                line = piece.block.data[:LINE_HEAD].partition(b"\n")[0]
+                return part.id, part.place(piece.block.offset, line.decode("utf-8", "replace"))
         return None
 
     # ---------------------------------------------------------------- following
@@ -147,7 +164,10 @@ class Reader:
         """
         import time
 
-        parts = [part for part in self._parts() if part.seekable and not part.problem]
+        parts = [part for part in self._parts() if not part.problem]
+        if parts and parts[-1].streamer is not None:
+            return self._follow_stream(parts[-1], seconds, count, start, progress)
+        parts = [part for part in parts if part.seekable]
         if not parts:
             raise Failed("this source cannot be followed", hint="read_log with tail shows its end")
         start = snapped(parts, start)
@@ -177,6 +197,29 @@ class Reader:
         finally:
             os.close(fd)
         read.next = (part.id, offset)
+        return read
+
+    def _follow_stream(
+        self, part: Part, seconds: float, count: int, start: Position | None, progress: Callable[[int], None]
+    ) -> Read:
+        """The same of a stream: from a place on, or from its last line."""
+        if start is None:
+            last = self.tail(1, Span()).rows
+            start = (part.id, last[-1].offset + 1 if last else 0)
+        limits = Budget(seconds=seconds, cancelled=self.budget.cancelled)
+        wanted = Wanted(since=start[1] / 1e9 - LOOKBACK if start[1] else None, follow=True)
+        read = Read(next=start)
+        for block in reached(part, part.blocks(limits, wanted=wanted), start[1]):
+            rows = self._rows(part, block)
+            room = max(0, count - len(read.rows))
+            read.rows += rows[:room]
+            read.dropped += len(rows[room:])
+            if rows:
+                read.next = (part.id, rows[-1].offset + 1)
+            progress(len(read.rows) + read.dropped)
+        self.budget.scanned += limits.scanned
+        for note in limits.notes:
+            self.budget.note(note)
         return read
 
     def _new_lines(self, part: Part, fd: int, offset: int, read: Read, count: int) -> int:
@@ -241,6 +284,8 @@ class Reader:
             finally:
                 os.close(fd)
             return list(rows)[-count:]
+        if part.streamer is not None:
+            return self._last_of_stream(part, count, span, limit)
         kept: deque[Piece] = deque()
         lines = 0
         for piece in pieces([part], span, self.budget, size=64 << 10):
@@ -255,6 +300,27 @@ class Reader:
         for piece in kept:
             rows.extend(row for row in self._rows(part, piece.block) if limit is None or row.offset < limit)
         return list(rows)[-count:]
+
+    def _last_of_stream(self, part: Part, count: int, span: Span, before: int | None) -> list[Row]:
+        """Its last lines that count. Its program is asked for few at first, for many where those are not enough."""
+        ends = [time for time in (span.until, before / 1e9 if before is not None else None) if time is not None]
+        kept: list[Row] = []
+        for last in (count, count * 64, None):
+            if self.budget.spent():
+                break
+            before_it, rows = self.budget.lines, deque[Row](maxlen=count)
+            wanted = Wanted(
+                since=span.since - LOOKBACK if span.since is not None else None,
+                until=min(ends) + 1 if ends else None,
+                last=last + LOOKBACK_LINES if last is not None else None,
+            )
+            for block in part.blocks(self.budget, size=64 << 10, wanted=wanted):
+                rows.extend(row for row in self._in(part, block, span) if before is None or row.offset < before)
+            # What was asked for beyond `last` is only what stands above: of each stream, if several are merged.
+            kept = [row for row in rows if last is None or row.number > self.budget.lines - last]
+            if len(kept) >= count or last is None or self.budget.lines - before_it <= last:
+                break
+        return kept
 
     def _in(self, part: Part, block: Block, span: Span) -> list[Row]:
         reader = TimeReader(part.changed or budget_time())
@@ -285,11 +351,12 @@ class Reader:
 
     def _rows(self, part: Part, block: Block) -> list[Row]:
         texts = self.safe.lines(block.data, block.above)
-        rows, offset = [], block.offset
-        self.budget.lines += len(texts)
+        rows, offset, place = [], block.offset, 0
         for line, text in zip(block.data.split(b"\n"), texts, strict=True):
+            place = part.place(offset, text, place)
+            self.budget.lines += 1
             if self._level == 0 or RANK.get(dissect(text).level, 1) >= self._level:
-                rows.append(Row(part, offset, text))
+                rows.append(Row(part, place, text, self.budget.lines))
             offset += len(line) + 1
         return rows
 
@@ -299,6 +366,8 @@ class Reader:
             live = [part for part in parts if part.seekable and not part.problem]
             return (live[-1].id, live[-1].size or 0) if live else None
         part = rows[-1].part
+        if part.streamer is not None:
+            return part.id, rows[-1].offset + 1
         return (part.id, part.size) if part.seekable and part.size is not None else None
 
 

@@ -99,6 +99,7 @@ class _Searcher:
         self._budget = budget
         self._broker = broker if broker is not None and "rg" in getattr(broker, "programs", ()) else None
         self._severe = re.compile(_SEVERE[query.level], re.MULTILINE) if query.level >= 2 else None
+        self._below: int | None = None  # in a stream: only hits before this place
         self._waiting: list[tuple[bytes, bytes]] = []  # lines above, line: candidates to be counted together
         self.found = Found()
 
@@ -140,6 +141,10 @@ class _Searcher:
     def _backwards(self, part: Part, limit: int | None) -> Iterator[Piece]:
         """Blocks from the end. Packed parts are read forwards and kept: the last 8 MiB of what is in the window."""
         span = self._query.span
+        if part.streamer is not None and limit is not None:
+            self._below, until = limit, limit / 1e9 + 1
+            span = Span(span.since, until if span.until is None else min(until, span.until))
+            limit = None
         if part.seekable:
             reader = TimeReader(part.changed or budget_time())
             found = window_of(part, span, reader)
@@ -243,15 +248,19 @@ class _Searcher:
 
     def _take(self, part: Part, block: Block, at: int, text: str) -> bool:
         found, query = self.found, self._query
+        place = part.place(block.offset + at, text)
+        if self._below is not None and place >= self._below:
+            return True
         found.count += 1
         if query.count_only:
             return True
         if len(found.hits) >= query.limit:
             found.more = True
             found.count -= 1
-            found.next = (part.id, block.offset + at + (len(text.encode()) + 1 if query.last else 0))
+            size = 1 if part.streamer is not None else len(text.encode()) + 1
+            found.next = (part.id, place + size if query.last else place)
             return False
-        hit = Hit(part, block.offset + at, text)
+        hit = Hit(part, place, text)
         if query.context:
             self._context(hit, block, at)
         found.hits.append(hit)

@@ -16,11 +16,13 @@ from interlock.paths import Roots
 
 from .actions import Section
 from .parts import FileSource, fixed_folder
-from .streams import StreamSource, bounds_of
+from .pods import PodsSource, clusters_of
+from .streams import DockerSource, JournalSource
 from .windows import Source
 
 if TYPE_CHECKING:
     from interlock.guard.policy.loading import Policy
+    from interlock.kubeconfig import Kubeconfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Sources:
         return bool(self.roots.absent) or any(os.fstat(root.fd).st_nlink == 0 for root in self.roots.roots)
 
 
-def open_sources(policy: Policy, broker: Any) -> Sources:
+def open_sources(policy: Policy, broker: Any, facts: Kubeconfig | None = None) -> Sources:
     """Build them; opens the folders of file sources, nothing else."""
     section = policy.section(Section)
     settings = dict(section.sources) if section is not None else {}
@@ -50,8 +52,12 @@ def open_sources(policy: Policy, broker: Any) -> Sources:
     for name, one in settings.items():
         if name in real:
             found[name] = FileSource(name, real[name], roots, readable, linked=real[name] not in straight)
-        else:
-            found[name] = StreamSource(name, one, broker, bounds_of(policy))
+        elif one.journald is not None:
+            found[name] = JournalSource(name, one.journald, broker)
+        elif one.docker is not None:
+            found[name] = DockerSource(name, one.docker, broker)
+        elif one.kubernetes is not None:
+            found[name] = PodsSource(name, one.kubernetes, broker, clusters_of(policy, facts))
     return Sources(found, roots, readable)
 
 

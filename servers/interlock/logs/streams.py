@@ -1,177 +1,73 @@
-"""Sources that are no files: units of the journal, containers, pods. The broker starts a program that prints them.
+"""Sources that are no files: units of the journal, and containers. The broker starts a program that prints them.
 
-All containers of a label and all pods of a workload are one log, merged by the times that their runtimes wrote.
-No argument of an agent reaches a program's command line. For Kubernetes the policy's `kubectl` section is the bound.
+All containers of a label are one log, by the times that their runtime wrote; for pods see `pods`. No argument of an
+agent reaches a program's command line but times, counts and whether to follow.
 """
 
 from __future__ import annotations
 
 import hashlib
-import heapq
-import json
+import math
 import os
-import re
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from interlock.globs import compile_globs
-from interlock.guard.errors import Code, Failed, Refused
+from interlock.guard.errors import Failed
 from interlock.sandbox.children import Program
 from interlock.untrusted import one_line
 
-from .actions import Section, SourceSettings
-from .blocks import LINE_CAP, Budget
-from .parts import Part
+from .actions import Docker, Journald
+from .blocks import Budget
+from .joining import Stream
+from .parts import Part, Wanted
 
 if TYPE_CHECKING:
     from interlock.guard.policy.loading import Policy
 
 MAX_STREAM: Final = 2 << 30  # bytes read of one stream
-MAX_MERGED: Final = 24  # containers or pods read at once
 JOURNALCTL: Final = "journalctl"
+# What `unwrap` reads of an entry.
+_FIELDS: Final = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,SYSLOG_PID,_SYSTEMD_UNIT,_COMM,_PID,_HOSTNAME"
 DOCKER: Final = "docker-logs"
-KUBECTL: Final = "kubectl-logs"
-_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,252}")
-_KINDS: Final = frozenset(("deployments", "statefulsets", "daemonsets", "replicasets", "jobs"))
-
-Read = Callable[[int], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterBounds:
-    """What the policy's `kubectl` section allows, and where its kubeconfig is. Empty without such a section."""
-
-    kubeconfig: Path
-    namespaces: Mapping[str, tuple[str, ...]]  # by context
-
-    def allow(self, context: str, namespace: str) -> bool:
-        return context in self.namespaces and compile_globs(self.namespaces[context]).matches(namespace)
-
-
-def bounds_of(policy: Policy) -> ClusterBounds:
-    """From the policy's own `kubectl` section, by its field names: the logs server knows no other server."""
-    section: Any = getattr(policy, "sections", {}).get("kubectl")
-    contexts = getattr(section, "contexts", {})
-    path = getattr(section, "kubeconfig", None) or Path.home() / ".kube" / "config"
-    return ClusterBounds(Path(path), {name: tuple(one.namespaces) for name, one in contexts.items()})
+_SOCKET: Final = "unix:///var/run/docker.sock"
 
 
 class StreamSource:
-    """One log of the policy that programs print. Read from its start at each call."""
+    """One log of the policy that programs print. Nothing of it is kept between calls."""
 
-    def __init__(self, name: str, settings: SourceSettings, broker: Any, bounds: ClusterBounds) -> None:
+    kind = ""
+
+    def __init__(self, name: str, about: str, broker: Any) -> None:
         self.name = name
-        self._settings = settings
+        self.about = about
         self._broker = broker
-        self._bounds = bounds
-        self.kind = next(kind for kind in ("journald", "docker", "kubernetes") if getattr(settings, kind) is not None)
-
-    @property
-    def about(self) -> str:
-        one = self._settings
-        if one.journald is not None:
-            return f"unit {one.journald.unit}"
-        if one.docker is not None:
-            return f"containers {one.docker.label or one.docker.name}"
-        assert one.kubernetes is not None
-        where = one.kubernetes
-        return f"pods of {where.context}/{where.namespace}" + (f" {where.workload}" if where.workload else "")
 
     def parts(self, budget: Budget) -> list[Part]:
-        """One part: the unit, or all its containers or pods merged. Raises Refused and Failed."""
-        one = self._settings
-        if one.journald is not None:
-            argv = ["--unit", one.journald.unit]
-            return [self._part(one.journald.unit, lambda limits: self._stream(JOURNALCTL, argv, "journal", limits))]
-        names, command = self._docker(budget) if one.docker is not None else self._pods(budget)
-        if len(names) > MAX_MERGED:
-            budget.note(f"{len(names)} streams; the first {MAX_MERGED} are read")
-            names = names[:MAX_MERGED]
-        if not names:
-            return []
-        program = DOCKER if one.docker is not None else KUBECTL
+        """One part: all that belongs to the source, merged; none where there is nothing. Raises Refused and Failed."""
+        raise NotImplementedError
 
-        def merged(limits: Budget) -> Read:
-            return merge([(name, self._stream(program, command(name), name, limits)) for name in names])
-
-        return [self._part(names[0] if len(names) == 1 else f"{len(names)} streams merged", merged)]
-
-    def _part(self, name: str, streamer: Callable[[Budget], Read]) -> Part:
+    def _part(self, name: str, streamer: Callable[[Budget, Wanted], Stream]) -> Part:
         identity = hashlib.blake2s(f"{self.name} {self.about}".encode("utf-8", "replace"), digest_size=6).hexdigest()
         return Part(name, identity, time.time(), None, streamer=streamer, series=name)
 
-    def _docker(self, budget: Budget) -> tuple[list[str], Callable[[str], list[str]]]:
-        docker = self._settings.docker
-        assert docker is not None
-        common = ["--label", docker.label] if docker.label is not None else ["--name", docker.name or ""]
-        out = self._run(DOCKER, ["list", *common], budget)
-        return [line for line in out.split("\n") if line], lambda name: ["read", *common, name]
-
-    def _pods(self, budget: Budget) -> tuple[list[str], Callable[[str], list[str]]]:
-        where = self._settings.kubernetes
-        assert where is not None
-        if not self._bounds.allow(where.context, where.namespace):
-            raise Refused(
-                Code.OUT_OF_BOUNDS,
-                "the policy's kubectl section does not allow this source's context and namespace",
-                hint="a person adds them there",
-            )
-        common = [f"--context={where.context}", f"--namespace={where.namespace}"]
-        selector: list[str] = []
-        if where.workload:
-            kind, _, name = where.workload.partition("/")
-            if kind not in _KINDS or not _NAME.fullmatch(name):
-                raise Refused(
-                    Code.INVALID, "a workload is kind/name, such as deployments/web", hint="a person mends it"
-                )
-            labels = self._selector(
-                json.loads(self._run(KUBECTL, ["get", *common, "--output=json", kind, name], budget))
-            )
-            selector = ["--selector=" + ",".join(f"{key}={value}" for key, value in sorted(labels.items()))]
-        out = self._run(KUBECTL, ["get", *common, "--output=name", *selector, "pods"], budget)
-        names = [line.removeprefix("pod/") for line in out.split("\n") if line.startswith("pod/")]
-        logs = ["logs", *common, "--all-containers", "--timestamps", f"--limit-bytes={MAX_STREAM}", "--"]
-        return sorted(name for name in names if _NAME.fullmatch(name)), lambda name: [*logs, name]
-
-    @staticmethod
-    def _selector(workload: Any) -> dict[str, str]:
-        labels = (
-            (workload.get("spec", {}).get("selector") or {}).get("matchLabels") if isinstance(workload, dict) else None
-        )
-        if not isinstance(labels, dict) or not labels:
-            raise Failed("this workload selects its pods by no labels")
-        return {str(key): str(value) for key, value in labels.items()}
-
     def _run(self, program: str, argv: Sequence[str], budget: Budget) -> str:
+        """What a program prints at once. Raises Failed with its own last word."""
         self._there(program)
-        ended = self._broker.run(program, argv, timeout=15, max_output=2_000_000, stop=budget.cancelled)
+        ended = self._broker.run(program, argv, timeout=20, max_output=2_000_000, stop=budget.cancelled)
+        if ended.timed_out:
+            raise Failed(f"the {self.kind} source cannot be listed: no answer within 20 s")
         if ended.code != 0:
             raise Failed(f"the {self.kind} source cannot be listed: {_said(ended.stderr)}")
         text: str = ended.stdout.decode("utf-8", "replace")
         return text
 
-    def _stream(self, program: str, argv: Sequence[str], name: str, budget: Budget) -> Read:
+    def _start(self, program: str, argv: Sequence[str], name: str, budget: Budget) -> Stream:
         self._there(program)
-        process = self._broker.start(program, argv, timeout=max(1.0, budget.seconds), stop=budget.cancelled)
-        left = MAX_STREAM
-
-        def read(count: int) -> bytes:
-            nonlocal left
-            data: bytes = process.read(count) if left > 0 else b""
-            left -= len(data)
-            if not data:
-                code = process.wait() if left > 0 else 0
-                if code not in (0, -9):
-                    budget.note(f"{name}: {_said(process.stderr)}")
-                process.close()
-            return data
-
-        return read
+        process = self._broker.start(program, argv, timeout=max(1.0, budget.seconds) + 5, stop=budget.spent)
+        return _Printed(process, name, budget)
 
     def _there(self, program: str) -> None:
         if self._broker is None or program not in self._broker.programs:
@@ -181,51 +77,87 @@ class StreamSource:
             )
 
 
-def merge(streams: Sequence[tuple[str, Read]]) -> Read:
-    """One stream of `TIME NAME| message` lines, by time, of several whose lines begin with their time."""
-    lines = heapq.merge(*(_lines(name, read) for name, read in streams))
-    rest = b""
+class _Printed:
+    """What a program prints. Its last word goes to the budget's notes, unless we ended it ourselves."""
 
-    def read(count: int) -> bytes:
-        nonlocal rest
-        out = [rest]
-        size = len(rest)
-        while size < count:
-            line = next(lines, None)
-            if line is None:
-                break
-            out.append(line[2])
-            size += len(line[2])
-        data = b"".join(out)
-        rest = data[count:]
-        return data[:count]
+    def __init__(self, process: Any, name: str, budget: Budget) -> None:
+        self._process = process
+        self._name = name
+        self._budget = budget
+        self._left = MAX_STREAM
+        self._ended = False
 
-    return read
+    def read(self, count: int) -> bytes:
+        if self._ended:
+            return b""
+        data: bytes = self._process.read(count)
+        self._left -= len(data)
+        if data and self._left > 0:
+            return data
+        self._ended = True
+        if data:
+            self._budget.note(f"{self._name}: only its first {MAX_STREAM >> 30} GiB were read")
+        elif not self._budget.spent():
+            code = self._process.wait()
+            said = self._process.stderr
+            if code != 0 or said.strip():
+                self._budget.note(f"{self._name}: {_said(said)}")
+        return data
+
+    def close(self) -> None:
+        self._ended = True
+        self._process.close()
 
 
-def _lines(name: str, read: Read) -> Iterator[tuple[bytes, str, bytes]]:
-    """(time, name, line with its LF). A line without a time goes with the one above it."""
-    rest, at = b"", b""
-    mark = name.encode("utf-8", "replace")
-    while True:
-        data = read(64 << 10)
-        rows = (rest + data).split(b"\n")
-        rest = rows.pop()
-        if len(rest) > LINE_CAP:
-            rest = rest[:LINE_CAP]  # what goes beyond would be cut later anyway
-        if not data and rest:
-            rows.append(rest)
-        for row in rows:
-            time_, _, text = row.partition(b" ")
-            if time_[4:5] == b"-" and time_[10:11] == b"T":
-                at = max(at, time_)
-                stream, bar, message = text.partition(b"| ")
-                named = text if bar and stream in (b"stdout", b"stderr") else b""
-                yield at, name, b"%s %s| %s\n" % (time_, mark, message if named else text)
-            else:
-                yield at, name, row + b"\n"
-        if not data:
-            return
+class JournalSource(StreamSource):
+    """Entries of a unit, as `journalctl -o json` prints them; `unwrap` makes lines of them."""
+
+    kind = "journald"
+
+    def __init__(self, name: str, settings: Journald, broker: Any) -> None:
+        super().__init__(name, f"unit {settings.unit}", broker)
+        self._unit = settings.unit
+        self._argv = [f"--unit={settings.unit}"]
+        if settings.directory is not None:
+            self._argv.append(f"--directory={settings.directory}")
+
+    def parts(self, budget: Budget) -> list[Part]:
+        def stream(limits: Budget, wanted: Wanted) -> Stream:
+            argv = list(self._argv)
+            argv += [f"--since=@{math.floor(wanted.since)}"] if wanted.since is not None else []
+            argv += [f"--until=@{math.ceil(wanted.until)}"] if wanted.until is not None else []
+            argv += [f"--lines={wanted.last}"] if wanted.last is not None else ["--no-tail"]
+            argv += ["--follow"] if wanted.follow else []
+            return self._start(JOURNALCTL, argv, self._unit, limits)
+
+        return [self._part(self._unit, stream)]
+
+
+class DockerSource(StreamSource):
+    """All containers with a label, or whose names match; `docker_logs` merges them."""
+
+    kind = "docker"
+
+    def __init__(self, name: str, settings: Docker, broker: Any) -> None:
+        super().__init__(name, f"containers {settings.label or settings.name}", broker)
+        # One word each: a label that begins with `-` is no option.
+        self._argv = [f"--label={settings.label}" if settings.label is not None else f"--name={settings.name}"]
+
+    def parts(self, budget: Budget) -> list[Part]:
+        names = self._run(DOCKER, ["list", *self._argv], budget).split()
+        if not names:
+            return []
+
+        def stream(limits: Budget, wanted: Wanted) -> Stream:
+            argv = ["read", *self._argv]
+            argv += [f"--since={wanted.since:.6f}"] if wanted.since is not None else []
+            argv += [f"--until={wanted.until:.6f}"] if wanted.until is not None else []
+            # Docker takes the last lines first, and only then looks at their times.
+            argv += [f"--last={wanted.last}"] if wanted.last is not None and wanted.until is None else []
+            argv += ["--follow"] if wanted.follow else []
+            return self._start(DOCKER, argv, names[0] if len(names) == 1 else "containers", limits)
+
+        return [self._part(names[0] if len(names) == 1 else f"{len(names)} containers", stream)]
 
 
 def _said(stderr: bytes) -> str:
@@ -235,40 +167,32 @@ def _said(stderr: bytes) -> str:
 
 
 def programs(policy: Policy) -> dict[str, Program]:
-    """What the policy's streams need, each with its own confinement. What is not installed is left out."""
+    """journalctl and our own program for Docker, where the policy has such sources and this machine the program."""
+    from .actions import Section
+
     section = policy.section(Section)
-    kinds = {
-        kind
-        for one in (section.sources.values() if section is not None else ())
-        for kind in ("journald", "docker", "kubernetes")
-        if getattr(one, kind) is not None
-    }
+    sources = list(section.sources.values()) if section is not None else []
     found: dict[str, Program] = {}
-    journalctl, kubectl = Path("/usr/bin/journalctl"), shutil.which("kubectl")
-    if "journald" in kinds and journalctl.is_file():
+    journals = [one.journald for one in sources if one.journald is not None]
+    journalctl = Path("/usr/bin/journalctl")
+    if journals and journalctl.is_file():
+        named = [one.directory for one in journals if one.directory is not None]
+        places = [Path(place) for place in ("/var/log/journal", "/run/log/journal", "/etc/machine-id")]
         found[JOURNALCTL] = Program(
             journalctl,
-            arguments=("--no-pager", "--output=json", "--all", "--quiet"),
-            read=tuple(Path(place) for place in ("/var/log/journal", "/run/log/journal", "/etc/machine-id")),
+            arguments=("--no-pager", "--output=json", f"--output-fields={_FIELDS}", "--all", "--quiet"),
+            read=(*places, *named),
             limits={"cpu": 60},
         )
-    if "docker" in kinds:
-        code = {sys.prefix, sys.base_prefix, os.fspath(Path(__file__).parents[2]), "/run", "/var/run"}
+    if any(one.docker is not None for one in sources):
+        code = {sys.prefix, sys.base_prefix, os.fspath(Path(__file__).parents[2])}
+        host = os.environ.get("DOCKER_HOST") or _SOCKET
         found[DOCKER] = Program(
             Path(sys.executable),
             arguments=("-m", "interlock.logs.docker_logs"),
             read=tuple(Path(place) for place in sorted(code)),
             unix_sockets=True,
+            environment={"DOCKER_HOST": host, "PYTHONDONTWRITEBYTECODE": "1"},
             limits={"cpu": 60},
-        )
-    if "kubernetes" in kinds and kubectl is not None:
-        bounds = bounds_of(policy)
-        found[KUBECTL] = Program(
-            Path(kubectl).resolve(),
-            arguments=(f"--kubeconfig={bounds.kubeconfig}",),
-            read=(bounds.kubeconfig,),
-            network=True,
-            environment={"KUBERC": "off", "KUBECTL_KUBERC": "false"},
-            limits={"cpu": 60, "files": 256},
         )
     return found

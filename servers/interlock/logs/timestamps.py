@@ -197,10 +197,8 @@ def given_time(text: str, now: float) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def shown_time(value: float, *, day: bool = True, fraction: bool = False) -> str:
+def shown_time(value: float, *, day: bool = True) -> str:
     """UTC, for people and models: `2026-11-04T08:00:00Z`, or `08:00:00` without the day."""
     moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=value)  # noqa: UP017
     text = moment.strftime("%Y-%m-%dT%H:%M:%S" if day else "%H:%M:%S")
-    if fraction:
-        text += f".{moment.microsecond // 1000:03d}"
     return text + ("Z" if day else "")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from interlock import cluster_program
 from interlock.guard.errors import Broken, Code, Failed, Refused
 from interlock.guard.model import Action, Call, Look, Outcome, Result, Tool, World
 from interlock.sandbox.children import Program
@@ -16,6 +17,7 @@ from interlock.untrusted import one_line
 
 from . import arguments, streams
 from .actions import Section
+from .pods import facts_of, has_pods
 from .run import run
 from .sources import Sources, folders, known, open_sources
 from .windows import Source
@@ -79,6 +81,7 @@ class Logs:
         self._heavy = threading.BoundedSemaphore(_PARALLEL)
         self._engine: Any = None
         self._no_engine = ""
+        self._facts = facts_of(world.policy)
         self._open_engine(world)
         self.tools = TOOLS if self._engine is not None else tuple(t for t in TOOLS if t.name != "analyze_logs")
         self.sources(world.policy)
@@ -103,7 +106,7 @@ class Logs:
         """The sources of the policy that judges a call; opened once per policy."""
         with self._lock:
             if self._sources is None or self._sources[0] != policy.digest or self._sources[1].stale:
-                self._sources = policy.digest, open_sources(policy, self.broker)
+                self._sources = policy.digest, open_sources(policy, self.broker, self._facts)
             return self._sources[1]
 
     def source(self, call: Call, name: str) -> Source:
@@ -211,4 +214,6 @@ def programs(policy: Policy) -> Mapping[str, Program]:
     binary = Path(sys.prefix) / "bin" / "rg"
     if binary.is_file():
         found["rg"] = Program(binary, limits={"cpu": 60, "memory": 512 << 20})
+    if has_pods(policy):
+        found |= cluster_program.programs(policy)
     return {**found, **streams.programs(policy)}

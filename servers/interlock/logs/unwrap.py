@@ -111,7 +111,8 @@ class Journal:
             return line
         names = fields.all
         try:
-            time = shown_time(int(names.get("__REALTIME_TIMESTAMP", 0)) / 1e6, fraction=True)
+            micros = int(names.get("__REALTIME_TIMESTAMP", 0))
+            time = f"{shown_time(micros // 1_000_000)[:-1]}.{micros % 1_000_000:06d}Z"
         except (ValueError, TypeError, OverflowError):
             time = "-"
         unit = str(names.get("SYSLOG_IDENTIFIER") or names.get("_SYSTEMD_UNIT") or names.get("_COMM") or "-")

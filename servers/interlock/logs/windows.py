@@ -13,11 +13,13 @@ from typing import Protocol
 from interlock.guard.errors import Code, Failed, Refused
 
 from .blocks import BLOCK, Block, Budget, joined
-from .parts import Part
+from .parts import Part, Wanted
 from .seeking import Window, line_start, window
 from .timestamps import TimeReader
 
 _SLACK = 2.0  # seconds that neighbouring lines may be out of order in what cannot be probed
+LOOKBACK = 10.0  # seconds of a stream before a window that are read too: a secret may have begun there
+LOOKBACK_LINES = 400  # the same before its last lines
 
 
 class Source(Protocol):
@@ -126,6 +128,10 @@ def window_of(part: Part, span: Span, reader: TimeReader) -> Window:
 
 def _of_part(part: Part, span: Span, budget: Budget, offset: int, size: int) -> Iterator[Piece]:
     reader = TimeReader(part.changed or budget_time())
+    if part.streamer is not None:
+        for block in _of_stream(part, span, budget, offset, size, reader):
+            yield Piece(part, block)
+        return
     if not span.bounded:
         for block in part.blocks(budget, offset, size=size):
             yield Piece(part, block)
@@ -148,6 +154,35 @@ def _of_part(part: Part, span: Span, budget: Budget, offset: int, size: int) -> 
         blocks = part.blocks(budget, begin, end, size=size)
         for block in blocks if sure else _filtered(blocks, span, reader, trust=False):
             yield Piece(part, block)
+
+
+def _of_stream(part: Part, span: Span, budget: Budget, place: int, size: int, reader: TimeReader) -> Iterator[Block]:
+    """The lines of a stream in the window and from a place on; its program is asked for little more than these."""
+    begins = [time for time in (span.since, place / 1e9 if place else None) if time is not None]
+    since = max(begins) - LOOKBACK if begins else None
+    wanted = Wanted(since, span.until + _SLACK if span.until is not None else None)
+    blocks = part.blocks(budget, size=size, wanted=wanted)
+    if span.bounded:
+        blocks = _filtered(blocks, span, reader, trust=True)
+    yield from reached(part, blocks, place) if place else blocks
+
+
+def reached(part: Part, blocks: Iterator[Block], place: int) -> Iterator[Block]:
+    """The blocks of a stream without the lines before the first one at or after a place."""
+    begun = False
+    for block in blocks:
+        at = 0
+        while not begun:
+            end = block.data.find(b"\n", at)
+            if part.place(0, block.data[at : at + 64].decode("utf-8", "replace")) >= place:
+                begun = True
+            elif end < 0:
+                break
+            else:
+                at = end + 1
+        if begun:
+            above = joined(block.above, block.data[: at - 1]) if at else block.above
+            yield Block(block.offset + at, block.data[at:], block.end, above) if at else block
 
 
 def budget_time() -> float:
