@@ -13,7 +13,19 @@ from interlock.guard.errors import Broken
 from interlock.guard.model import Action, Call, Look, Outcome, Result, Tool, World
 from interlock.kubeconfig import read as read_kubeconfig
 
-from . import applying, arguments, changing, deleting, draining, events, executing, reading, rollouts, undo
+from . import (
+    applying,
+    arguments,
+    changing,
+    consequences,
+    deleting,
+    draining,
+    events,
+    executing,
+    reading,
+    rollouts,
+    undo,
+)
 from .actions import Section, action
 from .bounds import Bounds
 from .cluster import Cluster, ClusterError, stopped_by
@@ -170,7 +182,11 @@ class Kubectl:
     def look(self, call: Call) -> Look:
         try:
             with stopped_by(call.link):
-                return OPERATIONS[call.tool].look(self, call)
+                look = OPERATIONS[call.tool].look(self, call)
+                if isinstance(look.plan, Plan):
+                    warnings = consequences.told(self, self.bounds(call.policy), look.plan)
+                    look.plan.preview = "\n".join([*warnings, look.plan.preview])
+                return look
         except ClusterError as error:
             raise error.refused() from None
 

@@ -6,7 +6,7 @@ What cannot come back (uids, the memory of pods, immutable fields) is said befor
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from interlock.guard.errors import Code, Refused
 from interlock.guard.model import Call, Look, Outcome, Result
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
     from .tools import Kubectl
 
+# What holds nothing but what is written in it: deleted and made anew it is the same but for its uid.
+_REMADE: Final = frozenset(
+    ("configmaps", "secrets", "roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
+     "ingresses", "networkpolicies", "poddisruptionbudgets", "horizontalpodautoscalers", "limitranges",
+     "resourcequotas")
+)  # fmt: skip
 _PATIENCE = 60.0  # seconds until what was put back should be there again
 
 
@@ -58,7 +64,8 @@ def look_undo(kubectl: Kubectl, call: Call, change: Change, slot: Slot) -> Look:
         target = step.target
         if not bounds.holds(target.context, target.resource, target.namespace):
             return Look((bounds.action("update", target),))
-        live = kubectl.cluster.find(target.context, target.path)
+        going = any(one.verb == "delete" and one.target.text == target.text for one in steps)
+        live = None if going else kubectl.cluster.find(target.context, target.path)
         if step.verb == "delete":
             made = [_again(kubectl, bounds, target, step, live, actions, asks)]
             made += _children(kubectl, bounds, plan, step, actions)
@@ -153,7 +160,12 @@ def _restored(
     if drifted:
         asks.append(f"{target.text} was changed since ({', '.join(drifted)[:200]})")
     verb = _verb_back(changed(live, new))
-    answered = dry_replace(kubectl, target, new)
+    try:
+        answered = dry_replace(kubectl, target, new)
+    except ClusterError as error:
+        if error.reason != "Invalid":
+            raise
+        return _anew(bounds, target, step, live, new, error, actions, asks)
     meant = meaning(bounds, target, live, answered, verb=verb)
     if target.resource.name == "nodes":
         actions.append(bounds.action("node", target, effect=f"{uid(live)} undo", drain=False))
@@ -161,6 +173,27 @@ def _restored(
         actions += meant.actions or [bounds.action("update", target, changed=meant.changed, sensitive=False)]
         asks += meant.asks
     return [Step("replace", target, live, answered, body=new)]
+
+
+def _anew(
+    bounds: Bounds, target: Target, step: Step, live: Object, new: Object, error: ClusterError, actions: list[Any],
+    asks: list[str],
+) -> list[Step]:  # fmt: skip
+    """The way back over a field that cannot be changed: deleted and made again, where nothing is lost by that."""
+    if target.resource.name not in _REMADE:
+        raise Refused(
+            Code.INVALID,
+            f"{target.text} cannot be put back as it is ({error.message[:300]}), and deleting it to make it anew would"
+            f" lose more than the change did",
+            hint="bring it to the wanted state with a change of its own, or have a person do it",
+        )
+    body = create_body(new)
+    lost = "its uid; for a moment it is not there"
+    actions.append(delete_action(bounds, target, live, 1, "", lost))
+    meant = meaning(bounds, target, None, body)
+    actions += meant.actions
+    asks += meant.asks
+    return [Step("delete", target, live, None), Step("create", target, live, body, body=body)]
 
 
 def _touch(one: str, other: str) -> bool:
