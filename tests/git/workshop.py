@@ -215,6 +215,8 @@ def tree_of(folder: Path) -> dict[str, tuple[str, int, str]]:
             key = str(place.relative_to(folder))
             if stat.S_ISLNK(info.st_mode):
                 found[key] = ("link", 0, str(place.readlink()))
+            elif not stat.S_ISREG(info.st_mode):
+                found[key] = ("other", info.st_mode, "")
             else:
                 digest = hashlib.sha256(place.read_bytes()).hexdigest()
                 found[key] = ("file", stat.S_IMODE(info.st_mode), digest)

@@ -40,7 +40,7 @@ def test_reading(attacked: Attacked, name: str) -> None:
 
 
 CASES = [
-    attack("a link that was put where a file was", NO, "git_restore", paths=["src/run.py"], world="rm -rf src; ln -s \"$OUTSIDE\" src"),
+    attack("a link that was put where a file was", "conflict", "git_restore", paths=["src/run.py"], world="rm -rf src; ln -s \"$OUTSIDE\" src"),
     survives("a link that leads out is a link in a diff", "git_diff", world="ln -sf \"$OUTSIDE/secret.txt\" a.txt"),
     survives("a link that leads out is staged as a link", "git_commit", paths=["l"], message="l", world="ln -s \"$OUTSIDE/secret.txt\" l"),
     attack("a pipe", NO, "git_commit", paths=["p"], message="x", world="mkfifo p"),
