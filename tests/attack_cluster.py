@@ -82,6 +82,7 @@ class Reached:
         for name in (self.namespace, self.outside):
             cluster.kubectl("create", "namespace", name)
         cluster.kubectl("apply", "-f", "-", input=CRD)
+        self.until(lambda: "items" in self.live("/apis/example.com/v1/namespaces/NS/databases"), "no custom kind")
         text = f"kubectl:\n  kubeconfig: {cluster.kubeconfig}\n  kinds: [{kinds}]\n  contexts:\n    test:\n"
         text += f"      namespaces: [{self.namespace}]\n      cluster_scoped: [nodes]\n"
         text += "".join(f"  {line}\n" for line in section.splitlines())

@@ -11,6 +11,7 @@ from interlock.guard.model import Call, Look, Result
 
 from .arguments import Apply, Diff
 from .changing import annotated
+from .guesses import noted, untold
 from .judging import meaning
 from .manifests import objects_of
 from .objects import Object, Target, changed, metadata, named
@@ -26,12 +27,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What the server's dry run makes of one object."""
+    """What the server's dry run makes of one object. `told` is `after` but for the hidden values given `anew`."""
 
     target: Target
     manifest: Object
     live: Object | None
     after: Object
+    told: Object
+    anew: list[str]
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is to be changed, as far as that may be told."""
+        return self.live is None or bool(self.anew or changed(self.live, self.told))
+
+    def diff(self, kubectl: Kubectl) -> str:
+        return noted(kubectl.shower.diff(self.live, self.told, self.target.text), self.anew)
 
 
 def look_apply(kubectl: Kubectl, call: Call) -> Look:
@@ -46,7 +57,7 @@ def look_apply(kubectl: Kubectl, call: Call) -> Look:
     if outside:  # the whole is refused, before anything of any object is read
         return Look(tuple(bounds.action("create", target) for target in outside))
     for one in dry_run(kubectl, context, objects, asks):
-        if one.live is not None and not changed(one.live, one.after):
+        if one.live is not None and not one.differs:
             unchanged.append(one.target.text)
             continue
         meant = meaning(
@@ -54,7 +65,7 @@ def look_apply(kubectl: Kubectl, call: Call) -> Look:
         )
         actions += meant.actions
         asks += meant.asks
-        previews.append(kubectl.shower.diff(one.live, one.after, one.target.text))
+        previews.append(one.diff(kubectl))
         if one.live is None:
             steps.append(Step("create", one.target, None, one.after, body=annotated(one.manifest)))
         else:
@@ -84,8 +95,8 @@ def dry_run(kubectl: Kubectl, context: str, objects: list[tuple[Target, Object]]
     items = answer["items"] if answer.get("kind") == "List" else [answer]
     after = {_mark(one): one for one in items}
     made = [
-        Applied(target, body, live, after[_mark(body)])
-        for (target, _), body, live in zip(objects, bodies, lives, strict=True)
+        Applied(target, body, live, after[_mark(body)], *untold(kubectl.shower, one, live, after[_mark(body)], target))
+        for (target, one), body, live in zip(objects, bodies, lives, strict=True)
     ]
     for applied, restored in zip(made, places, strict=True):
         asks += diverted(restored, applied.live, applied.after, applied.target)
@@ -123,11 +134,11 @@ def run_diff(kubectl: Kubectl, permit: Permit) -> Result:
     for one in dry_run(kubectl, plan.context, plan.objects, []):
         if one.live is None:
             missing += 1
-        elif not changed(one.live, one.after):
+        elif not one.differs:
             same += 1
             continue
         else:
             differing += 1
-        texts.append(kubectl.shower.diff(one.live, one.after, one.target.text))
+        texts.append(one.diff(kubectl))
     header = f"{plan.context}: {differing} differ, {missing} are missing, {same} are as described"
     return Result("\n".join(texts), header=header, untrusted=bool(texts))

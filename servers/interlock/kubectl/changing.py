@@ -15,8 +15,9 @@ from .arguments import Cordon, Patch, Rollout, Scale, SetImage
 from .bounds import Bounds
 from .dangers import pod_specs
 from .discovery import unknown_kind
+from .guesses import noted, untold
 from .judging import meaning
-from .objects import LAST_APPLIED, RESTARTED, Object, Target, metadata
+from .objects import LAST_APPLIED, RESTARTED, Object, Target, changed, metadata
 from .placeholders import diverted, put_back
 from .plans import Plan, Step
 from .running import bare
@@ -69,14 +70,16 @@ def dry_replace(kubectl: Kubectl, target: Target, new: Object) -> Object:
 
 def look_of(
     kubectl: Kubectl, call: Call, bounds: Bounds, target: Target, live: Object, after: Object, body: Object,
-    verb: str, asks: tuple[str, ...] = (), header: str = "",
+    verb: str, asks: tuple[str, ...] = (), header: str = "", sent: Any = None,
 ) -> Look:  # fmt: skip
     meant = meaning(bounds, target, live, after, verb=verb)
-    if not meant.changed:
+    told, anew = untold(kubectl.shower, sent, live, after, target)
+    paths = [*changed(live, told), *anew]
+    if not paths:
         raise Refused(Code.INVALID, f"{target.text} is like that already: nothing would change")
     plan = Plan(target.context, [Step("replace", target, live, after, body=bare(body))])
-    plan.preview = kubectl.shower.diff(live, after, target.text)
-    plan.header = header or f"{target.text}: {', '.join(meant.changed)[:300]}"
+    plan.preview = noted(kubectl.shower.diff(live, told, target.text), anew)
+    plan.header = header or f"{target.text}: {', '.join(paths)[:300]}"
     if not meant.actions:
         meant.actions.append(bounds.action("update", target, changed=meant.changed, sensitive=False))
     dry = bool(getattr(call.arguments, "dry_run", False))
@@ -137,7 +140,7 @@ def look_patch(kubectl: Kubectl, call: Call) -> Look:
     if metadata(after).get("uid") != metadata(live).get("uid"):
         raise Refused(Code.CONFLICT, f"{target.text} was replaced while it was looked at", hint="look again")
     asks = tuple(diverted(restored, live, after, target))
-    return look_of(kubectl, call, bounds, target, live, after, after, "update", asks)
+    return look_of(kubectl, call, bounds, target, live, after, after, "update", asks, sent=args.patch)
 
 
 def look_rollout(kubectl: Kubectl, call: Call) -> Look:

@@ -25,7 +25,7 @@ from interlock.untrusted import one_line
 from . import discovery
 from .actions import Section
 from .discovery import Kinds, Resource
-from .objects import without_logins
+from .worded import without_logins
 
 if TYPE_CHECKING:
     from interlock.guard.model import Detector, Link

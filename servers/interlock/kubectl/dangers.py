@@ -55,8 +55,7 @@ def dangers(resource: Resource, before: Mapping[str, Any] | None, after: Mapping
 
 def _steers_others(resource: Resource) -> bool:
     """A kind of Kubernetes' own whose every change is felt elsewhere: quotas, autoscalers, policies, rights."""
-    own = "." not in resource.group or resource.group.endswith(".k8s.io")
-    return own and resource.name not in _PLAIN_KINDS
+    return not resource.custom and resource.name not in _PLAIN_KINDS
 
 
 def _of_kind(resource: Resource, one: Mapping[str, Any]) -> Found:

@@ -51,6 +51,11 @@ class Resource:
     def secret(self) -> bool:
         return self.kind == "Secret" and not self.group
 
+    @property
+    def custom(self) -> bool:
+        """A kind that somebody added: what its tables show is theirs to choose."""
+        return "." in self.group and not self.group.endswith(".k8s.io")
+
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The path of the API, for requests of our own."""
         parts = ["/apis" if self.group else "/api", self.api_version]

@@ -9,7 +9,8 @@ from interlock.guard.model import Call, Look, Result
 from . import names
 from .arguments import Events
 from .discovery import unknown_kind
-from .objects import Object, without_logins
+from .objects import Object
+from .worded import without_logins
 
 _MOST = 60
 

@@ -7,7 +7,6 @@ import copy
 import difflib
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from interlock.changed import changed_values
 
 from .discovery import Resource
+from .worded import read_as_meant
 
 if TYPE_CHECKING:
     from interlock.guard.model import Detector
@@ -130,11 +130,12 @@ class Shower:
         elif isinstance(made.get("binaryData"), dict):
             made["binaryData"] = {k: self._fingerprint(v, target) for k, v in made["binaryData"].items()}
             hidden = len(made["binaryData"])
+        made, packed = read_as_meant(self._detector, made, lambda text: self._mark(text.encode(), target))
         redacted, count = self._detector.redact_value(made, target)
         assert isinstance(redacted, dict)
         if one.get("kind") == "Secret":
             redacted["data"] = made["data"]
-        return redacted, count + hidden
+        return redacted, count + hidden + packed
 
     def hidden(self, raw: Any, redacted: Any) -> set[str]:
         """The texts that redaction took out of an object, to be taken out of any other form of it as well."""
@@ -185,8 +186,10 @@ class Shower:
             raw = base64.b64decode(str(encoded), validate=True)
         except ValueError:
             raw = str(encoded).encode()
-        mark = hashlib.blake2b(target.encode() + b"\0" + raw, key=self._key[:64], digest_size=8).hexdigest()
-        return f"({len(raw)} bytes, fingerprint {mark})"
+        return f"({len(raw)} bytes, fingerprint {self._mark(raw, target)})"
+
+    def _mark(self, raw: bytes, target: str) -> str:
+        return hashlib.blake2b(target.encode() + b"\0" + raw, key=self._key[:64], digest_size=8).hexdigest()
 
 
 def _sorted(one: Object) -> list[str]:
@@ -230,14 +233,6 @@ def _dumper() -> Any:
 
     Plain.add_representer(str, text)
     return Plain
-
-
-_LOGIN: Final = re.compile(r"([A-Za-z0-9._-]{1,64}):(?!//)[^\s:@/]{4,200}@(?!sha256:)(?=[A-Za-z0-9])")
-
-
-def without_logins(text: str) -> str:
-    """Messages of kubelets name registries as `user:password@host`, without a scheme that would tell a URL."""
-    return _LOGIN.sub(r"\1:[secret:url-password:0]@", text)
 
 
 def controller(one: Mapping[str, Any]) -> Mapping[str, Any] | None:

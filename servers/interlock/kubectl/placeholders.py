@@ -42,7 +42,7 @@ def put_back(shower: Shower, new: Any, live: Object | None, target: Target) -> R
 
     def walk(value: Any, redacted: Any, original: Any, path: Path) -> Any:
         if isinstance(value, str):
-            if not _marked(value):
+            if not marked(value):
                 return value
             if value != redacted or not isinstance(original, str):
                 raise _refused(target, f"at {_text(path)} the live object holds no such secret")
@@ -53,7 +53,7 @@ def put_back(shower: Shower, new: Any, live: Object | None, target: Target) -> R
             return {k: walk(v, old.get(k), raw.get(k), (*path, str(k))) for k, v in value.items()}
         if isinstance(value, list):
             return [
-                walk(item, *_partner(item, place, value, redacted, original), (*path, _item(item, place)))
+                walk(item, *partner(item, place, value, redacted, original), (*path, _item(item, place)))
                 for place, item in enumerate(value)
             ]
         return value
@@ -106,7 +106,8 @@ def _text(path: Path) -> str:
     return ".".join(path).replace(".[", "[")[:200]
 
 
-def _partner(item: Any, place: int, items: list[Any], redacted: Any, original: Any) -> tuple[Any, Any]:
+def partner(item: Any, place: int, items: list[Any], redacted: Any, original: Any) -> tuple[Any, Any]:
+    """What stands at an item's place in the redacted and the original list: by its name, else among equal siblings."""
     old = redacted if isinstance(redacted, list) else []
     raw = original if isinstance(original, list) else []
     if len(old) != len(raw):
@@ -123,7 +124,7 @@ def _holds(value: Any) -> bool:
     stack = [value]
     while stack:
         one = stack.pop()
-        if isinstance(one, str) and _marked(one):
+        if isinstance(one, str) and marked(one):
             return True
         if isinstance(one, dict):
             stack += [*one.values(), *one.keys()]
@@ -132,7 +133,8 @@ def _holds(value: Any) -> bool:
     return False
 
 
-def _marked(text: str) -> bool:
+def marked(text: str) -> bool:
+    """Whether it stands for something hidden, or holds what does."""
     return _MARK in text or _FINGERPRINT.match(text) is not None
 
 

@@ -22,7 +22,8 @@ from .arguments import Describe, Get, Logs, Top
 from .bounds import EVERYWHERE, Bounds
 from .cluster import ClusterError
 from .discovery import Resource
-from .objects import Object, Target, dump, metadata, named, without_logins
+from .objects import Object, Target, dump, metadata, named
+from .worded import without_logins
 
 if TYPE_CHECKING:
     from interlock.guard.pipeline import Permit
@@ -112,22 +113,53 @@ def _explain(kubectl: Kubectl, args: Get, plan: ReadPlan) -> Result:
 def _table(kubectl: Kubectl, call: Call, args: Get, plan: ReadPlan) -> Result:
     first = plan.targets[0]
     argv = ["get", *_where(args, first), *(["--output=wide"] if args.output == "wide" else [])]
-    if args.sort_by.startswith((".", "{")):
-        if len(plan.targets) > 1:
-            raise Refused(Code.INVALID, "sorting by a path goes with one kind", hint="sort by a column, such as AGE")
-        jsonpath.parse(names.path(args.sort_by))
-        argv.append(f"--sort-by={{{names.path(args.sort_by)}}}")
+    by_path = args.sort_by.startswith((".", "{"))
+    if by_path and len(plan.targets) > 1:
+        raise Refused(Code.INVALID, "sorting by a path goes with one kind", hint="sort by a column, such as AGE")
+    order = _order(kubectl, args, first, plan.bounds) if by_path else {}
     argv += ["--", ",".join(target.resource.argument for target in plan.targets)]
     argv += [first.name] if first.name else []
-    raw = kubectl.cluster.kubectl(first.context, argv).decode("utf-8", "replace")
+    raw = without_logins(kubectl.cluster.kubectl(first.context, argv).decode("utf-8", "replace"))
+    for target in plan.targets:
+        if target.resource.custom:  # its columns show whatever its author chose
+            raw = _as_wide(raw, _hidden(kubectl, args, target, plan.bounds))
     redacted = kubectl.detector.redact(raw)
     blocks = [_Rows(block) for block in redacted.text.split("\n\n") if block.strip()]
     for block in blocks:
         block.keep_within(plan.bounds, first.context, first.namespace)
-        block.sort(args.sort_by)
+        if by_path:
+            block.arrange(order)
+        else:
+            block.sort(args.sort_by)
         if args.output == "name":
             block.names_only(first.resource.name if len(blocks) == 1 else "")
     return _page(blocks, args, call, first, redacted.count)
+
+
+def _order(kubectl: Kubectl, args: Get, target: Target, bounds: Bounds) -> dict[tuple[str, str], int]:
+    """The place of each object by what the path leads to in what may be shown of it: hidden values have no order."""
+    steps = jsonpath.parse(names.path(args.sort_by))
+    keys: list[tuple[float, str, str, str]] = []
+    for place, one in _items(kubectl, args, target, bounds):
+        value = next(iter(jsonpath.select(kubectl.shower.shown(one, place.text)[0], steps)), "")
+        text = "" if "[secret:" in str(value) else str(value)
+        number = float(value) if isinstance(value, (int, float)) else 0.0
+        keys.append((number, text, place.namespace if target.namespace == EVERYWHERE else "", place.name))
+    return {(namespace, name): at for at, (_, _, namespace, name) in enumerate(sorted(keys))}
+
+
+def _hidden(kubectl: Kubectl, args: Get, target: Target, bounds: Bounds) -> set[str]:
+    found: set[str] = set()
+    for place, one in _items(kubectl, args, target, bounds):
+        found |= kubectl.shower.hidden(one, kubectl.shower.shown(one, place.text)[0])
+    return found
+
+
+def _as_wide(table: str, hidden: set[str]) -> str:
+    """A table without these texts, its columns where they were."""
+    for secret in sorted(hidden, key=len, reverse=True):
+        table = table.replace(secret, "[secret]"[: len(secret)].ljust(len(secret)))
+    return table
 
 
 class _Rows:
@@ -161,6 +193,10 @@ class _Rows:
                     Code.INVALID, "this table has no such column", hint=f"sort by one of {known}, or by a path"
                 )
             self.rows.sort(key=lambda row: (_number(self.cell(row, column)), self.cell(row, column)))
+
+    def arrange(self, order: dict[tuple[str, str], int]) -> None:
+        """`order`: by namespace, empty where the table has no such column, and name."""
+        self.rows.sort(key=lambda row: order.get((self.cell(row, "NAMESPACE"), self.cell(row, "NAME")), 0))
 
     def names_only(self, kind: str) -> None:
         prefix = f"{kind}/" if kind else ""

@@ -12,7 +12,8 @@ from interlock.guard.model import Result
 
 from .arguments import RolloutStatus
 from .cluster import Cluster
-from .objects import REVISION, Object, Target, metadata, named, uid, without_logins
+from .objects import REVISION, Object, Target, metadata, named, uid
+from .worded import without_logins
 
 if TYPE_CHECKING:
     from interlock.guard.pipeline import Permit
