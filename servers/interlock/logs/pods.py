@@ -42,21 +42,20 @@ class Clusters:
 
     def options(self, context: str, namespace: str) -> list[str]:
         """What every request carries. Raises Refused outside of the bounds, Broken where the context cannot be used."""
-        section: Any = self.section
-        there = section.contexts.get(context) if section is not None else None
-        if (
-            there is None
-            or self.facts is None
-            or not compile_globs(there.namespaces).matches(namespace)
-            or not compile_globs(section.kinds).matches("pods")
-        ):
+        if self.facts is None or not self._hold(context, namespace):
             raise Refused(
                 Code.OUT_OF_BOUNDS,
                 "the policy's kubectl section does not allow pods in this source's context and namespace",
                 hint="a person adds them there",
             )
-        options = self.facts.options(section, context)
+        options = self.facts.options(self.section, context)
         return [*options, f"--namespace={namespace}", f"--cache-dir={cache_folder()}"]
+
+    def _hold(self, context: str, namespace: str) -> bool:
+        place = getattr(self.section, "contexts", {}).get(context)
+        if place is None or not compile_globs(self.section.kinds).matches("pods"):
+            return False
+        return compile_globs(place.namespaces).matches(namespace)
 
 
 def clusters_of(policy: Policy, facts: kubeconfig.Kubeconfig | None) -> Clusters:

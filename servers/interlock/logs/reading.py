@@ -304,23 +304,37 @@ class Reader:
     def _last_of_stream(self, part: Part, count: int, span: Span, before: int | None) -> list[Row]:
         """Its last lines that count. Its program is asked for few at first, for many where those are not enough."""
         ends = [time for time in (span.until, before / 1e9 if before is not None else None) if time is not None]
+        if ends:
+            return self._last_before(part, count, span, min(ends), before)
         kept: list[Row] = []
         for last in (count, count * 64, None):
             if self.budget.spent():
                 break
-            before_it, rows = self.budget.lines, deque[Row](maxlen=count)
-            wanted = Wanted(
-                since=span.since - LOOKBACK if span.since is not None else None,
-                until=min(ends) + 1 if ends else None,
-                last=last + LOOKBACK_LINES if last is not None else None,
-            )
+            begun, rows = self.budget.lines, deque[Row](maxlen=count)
+            since = span.since - LOOKBACK if span.since is not None else None
+            wanted = Wanted(since, last=last + LOOKBACK_LINES if last is not None else None)
             for block in part.blocks(self.budget, size=64 << 10, wanted=wanted):
-                rows.extend(row for row in self._in(part, block, span) if before is None or row.offset < before)
+                rows.extend(self._in(part, block, span))
             # What was asked for beyond `last` is only what stands above: of each stream, if several are merged.
             kept = [row for row in rows if last is None or row.number > self.budget.lines - last]
-            if len(kept) >= count or last is None or self.budget.lines - before_it <= last:
+            if len(kept) >= count or last is None or self.budget.lines - begun <= last:
                 break
         return kept
+
+    def _last_before(self, part: Part, count: int, span: Span, end: float, before: int | None) -> list[Row]:
+        """The same before a time. No program counts lines backwards from there, so ever longer times are looked at."""
+        rows = deque[Row](maxlen=count)
+        for reach in (60.0, 3_600.0, 86_400.0, end):
+            if self.budget.spent():
+                break
+            since = max(end - reach, span.since or 0.0)
+            rows.clear()
+            near = Span(since, span.until)
+            for block in part.blocks(self.budget, size=64 << 10, wanted=Wanted(since - LOOKBACK, end + 1)):
+                rows.extend(r for r in self._in(part, block, near) if before is None or r.offset < before)
+            if len(rows) >= count or since <= (span.since or 0.0):
+                break
+        return list(rows)
 
     def _in(self, part: Part, block: Block, span: Span) -> list[Row]:
         reader = TimeReader(part.changed or budget_time())

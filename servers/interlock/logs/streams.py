@@ -126,7 +126,9 @@ class JournalSource(StreamSource):
             argv = list(self._argv)
             argv += [f"--since=@{math.floor(wanted.since)}"] if wanted.since is not None else []
             argv += [f"--until=@{math.ceil(wanted.until)}"] if wanted.until is not None else []
-            argv += [f"--lines={wanted.last}"] if wanted.last is not None else ["--no-tail"]
+            # With a time, journalctl counts lines from the wrong end.
+            last = wanted.last if wanted.since is None and wanted.until is None else None
+            argv += [f"--lines={last}"] if last is not None else ["--no-tail"]
             argv += ["--follow"] if wanted.follow else []
             return self._start(JOURNALCTL, argv, self._unit, limits)
 
