@@ -226,7 +226,9 @@ class Pipeline:
     def consent(self, trail: Trail, call: Call, tool: Tool, look: Look, decision: Decision) -> Call:
         """A person's yes to exactly this effect, or a grant that covers it. From here on the pending call's id."""
         guard = self.guard
-        trail.approval = guard.approvals.grant_for(call, look, decision)
+        decider = self._deciding(call.policy)
+        asking = [action for action in look.actions if decider.decide((action,)).effect is Effect.ASK]
+        trail.approval = guard.approvals.grant_for(call, look, decision, asking)
         if trail.approval is not None:
             trail.granted = (digest(call, look), decision.risk, look.asks)
             return call
@@ -464,7 +466,7 @@ class Pipeline:
         """
         if look.remote:
             return False
-        shown = self.guard.detector.redact(self.server.preview(call, look)).text
+        shown = visible(self.guard.detector.redact(self.server.preview(call, look)).text)
         return storable(shown[:PREVIEW_CHARS]) != pending.preview
 
     def _deciding(self, policy: Policy) -> Decider:

@@ -11,13 +11,13 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from interlock.guard import statements
 from interlock.guard.errors import Broken, Code, Refused
 from interlock.guard.keys import Keys, Person
-from interlock.guard.model import Approval, Call, Decision, Link, Look, Principal, Risk
+from interlock.guard.model import Action, Approval, Call, Decision, Link, Look, Principal, Risk
 from interlock.guard.state import State
 from interlock.guard.statements import canonical
 
@@ -167,14 +167,17 @@ class Approvals:
         """End every open request that a halt order covers (a text: every one). How many there were."""
         return void_waiting(self._state, order)
 
-    def grant_for(self, call: Call, look: Look, decision: Decision) -> Approval | None:
+    def grant_for(
+        self, call: Call, look: Look, decision: Decision, asking: Sequence[Action] | None = None
+    ) -> Approval | None:
         """Spend one use of a grant that covers this call exactly; None where there is none.
 
-        Exact: same agent, server, tool; every action's verb and resource; every reason to ask; no higher risk.
+        Exact: same agent, server, tool; verb and resource of every action that is `asking` (all, where it is not
+        said); every reason to ask; no higher risk.
         A call that is approved by itself does not use one up. Never for critical risk.
         """
         now = self._state.now()
-        for grant in self._grants.covering(call, look, decision, now):
+        for grant in self._grants.covering(call, look, decision, now, look.actions if asking is None else asking):
             row = pending.match(self._state.read(), digest(call, look), call.principal, now, ("approved",))
             if row is not None:
                 return None

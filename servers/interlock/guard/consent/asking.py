@@ -12,7 +12,7 @@ from interlock.guard import answers
 from interlock.guard.errors import Code, Refused
 from interlock.guard.halt.switch import Halt
 from interlock.guard.model import Call, Decision, Detector, Look
-from interlock.untrusted import one_line
+from interlock.untrusted import one_line, visible
 
 from .approvals import Approvals, Pending, digest
 
@@ -50,7 +50,7 @@ def ask(
     pending = approvals.match(mark, call.principal)
     if pending is None:
         shown, _ = detector.redact_value(answers.recorded(call.raw, detector))
-        pending = approvals.open(call, mark, decision, detector.redact(preview()).text, look, shown, settings)
+        pending = approvals.open(call, mark, decision, visible(detector.redact(preview()).text), look, shown, settings)
     opened(pending)
     begun = time.monotonic()
     while pending.status == "pending" and (left := hold - (time.monotonic() - begun)) > 0:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import builtins
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from interlock.guard import statements
 from interlock.guard.errors import Code, Refused
 from interlock.guard.keys import Keys, Person
-from interlock.guard.model import Call, Decision, Look, Risk
+from interlock.guard.model import Action, Call, Decision, Look, Risk
 from interlock.guard.state import State
 
 from .pending import Pending
@@ -72,15 +72,17 @@ class Grants:
             (id, said.nonce, of.agent, of.server, of.tool, times, until),
         )
 
-    def covering(self, call: Call, look: Look, decision: Decision, now: float) -> Iterator[Grant]:
-        """Grants that cover this call exactly, soonest end first; none for critical risk.
+    def covering(
+        self, call: Call, look: Look, decision: Decision, now: float, asking: Sequence[Action]
+    ) -> Iterator[Grant]:
+        """Grants that cover all that is `asking` in this call, soonest end first; none for critical risk.
 
         Nor for what asks by itself (where a secret goes, drift): no pattern says what such a call would do.
         """
-        if decision.risk is Risk.CRITICAL or not look.actions or look.asks:
+        if decision.risk is Risk.CRITICAL or not asking or look.asks:
             return
         about = (call.principal.agent, call.server, call.tool)
-        wanted = {(action.verb, action.resource) for action in look.actions}
+        wanted = {(action.verb, action.resource) for action in asking}
         rows = self._state.read().execute(
             "SELECT * FROM grants WHERE agent = ? AND server = ? AND tool = ? AND revoked IS NULL AND expires > ?"
             " AND used < times ORDER BY expires",
