@@ -4,11 +4,11 @@ undo. Stopped by judging every entry (`files.extent`, `Bounds.may`)."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from files_server import FilesServer, Search, body, seen
+from files_server import FilesServer, body, seen
 from installation import Installation
 
 from interlock.files.tools import Files
@@ -20,23 +20,6 @@ ASK_CUSTOMERS = NO_CUSTOMERS.replace("deny", "ask")
 NO_DEPLOY = "rules:\n  none: {deny: [files.write, files.delete, files.move, files.clean_up], "
 NO_DEPLOY += 'where: {path: "**/deploy/*.yaml"}}\n'
 MANY = 600
-
-
-@pytest.fixture
-def opened(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch, search: Search
-) -> Iterator[Callable[[str], FilesServer]]:
-    for key, value in installation.environment.items():
-        monkeypatch.setenv(key, value)
-    servers: list[FilesServer] = []
-
-    def open_one(more: str) -> FilesServer:
-        servers.append(FilesServer(installation, search, more=more))
-        return servers[-1]
-
-    yield open_one
-    for server in servers:
-        server.close()
 
 
 @pytest.fixture

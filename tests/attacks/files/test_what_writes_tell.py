@@ -4,11 +4,11 @@ effect holds the old content too; a preview is whole, or says first what is not 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from files_server import FilesServer, Search
+from files_server import FilesServer
 from installation import Installation
 
 from interlock.guard.consent.approvals import PREVIEW_CHARS
@@ -16,23 +16,6 @@ from interlock.guard.consent.pending import Pending
 from interlock.guard.keys import Person
 
 ASK_ALL = "rules:\n  all: {ask: [files.write, files.move, files.delete, files.clean_up]}\n"
-
-
-@pytest.fixture
-def opened(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch, search: Search
-) -> Iterator[Callable[[str], FilesServer]]:
-    for key, value in installation.environment.items():
-        monkeypatch.setenv(key, value)
-    servers: list[FilesServer] = []
-
-    def open_one(more: str) -> FilesServer:
-        servers.append(FilesServer(installation, search, more=more))
-        return servers[-1]
-
-    yield open_one
-    for server in servers:
-        server.close()
 
 
 @pytest.fixture
