@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from interlock.schemas import at_most, between
 
@@ -15,6 +15,7 @@ def _words(words: list[str]) -> list[str]:
     return words
 
 
+COLUMNS: Final = "custom-columns="
 Word = Annotated[str, at_most(600)]
 Text = Annotated[str, at_most(1_000_000)]
 Limit = Annotated[int, between(1, 1000)]
@@ -42,10 +43,19 @@ class Get(Arguments):
     selector: Word = ""
     field_selector: Word = ""
     output: Literal["table", "wide", "yaml", "json", "name", "explain"] = "table"
-    path: Word = Field(default="", description=".status.phase")
+    path: Annotated[str, at_most(1000)] = Field(default="", description=".status.phase")
     sort_by: Word = ""
     limit: Limit = 100
     cursor: Word = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_typed(cls, given: Any) -> Any:
+        """`output: jsonpath={.x}` and `custom-columns=A:.x`, as one types them for kubectl, are paths."""
+        output = given.get("output") if isinstance(given, dict) else None
+        if not isinstance(output, str) or given.get("path") or not output.startswith(("jsonpath=", COLUMNS)):
+            return given
+        return {**given, "output": "table", "path": output.removeprefix("jsonpath=").strip("'")}
 
 
 class Describe(Arguments):
@@ -109,8 +119,8 @@ class Rollout(Change):
 class Patch(Previewed):
     kind: Word
     name: Word
-    patch: dict[str, Any]
-    type: Literal["strategic", "merge"] = "strategic"
+    patch: Annotated[dict[str, Any] | list[dict[str, Any]], WithJsonSchema({"type": ["object", "array"]})]
+    type: Literal["strategic", "merge", "json"] = "strategic"
 
 
 class Delete(Previewed):

@@ -131,6 +131,7 @@ def look_patch(kubectl: Kubectl, call: Call) -> Look:
     assert isinstance(args, Patch)
     bounds, target = one_target(kubectl, call, args.kind, args.name)
     live = _live(kubectl, bounds, target)
+    _refuse_odd(args)
     restored = put_back(kubectl.shower, args.patch, live, target)
     argv = ["patch", f"--type={args.type}", "--dry-run=server", "--output=json", "--patch-file=/dev/stdin"]
     argv += [f"--namespace={target.namespace}"] if target.namespace else []
@@ -140,7 +141,33 @@ def look_patch(kubectl: Kubectl, call: Call) -> Look:
     if metadata(after).get("uid") != metadata(live).get("uid"):
         raise Refused(Code.CONFLICT, f"{target.text} was replaced while it was looked at", hint="look again")
     asks = tuple(diverted(restored, live, after, target))
-    return look_of(kubectl, call, bounds, target, live, after, after, "update", asks, sent=args.patch)
+    return look_of(kubectl, call, bounds, target, live, after, after, "update", asks, sent=_sent(args, after))
+
+
+def _refuse_odd(args: Patch) -> None:
+    """JSON patches only say what stands where: `test` would answer guesses, `copy` would carry hidden values off."""
+    if (args.type == "json") != isinstance(args.patch, list):
+        raise Refused(Code.INVALID, "a json patch is a list of operations, others are objects")
+    for one in args.patch if isinstance(args.patch, list) else ():
+        if one.get("op") not in ("add", "replace", "remove") or not isinstance(one.get("path"), str):
+            raise Refused(Code.INVALID, "operations of a json patch are add, replace and remove, each with a path")
+
+
+def _sent(args: Patch, after: Object) -> Any:
+    """What a patch gives, where it stands: of a json patch, what came of it below its paths."""
+    if not isinstance(args.patch, list):
+        return args.patch
+    paths = [one["path"].replace("~1", "/").replace("~0", "~") for one in args.patch]
+
+    def given(value: Any, at: str) -> Any:
+        if isinstance(value, dict):
+            return {key: given(item, f"{at}/{key}") for key, item in value.items()}
+        if isinstance(value, list):
+            return [given(item, f"{at}/{place}") for place, item in enumerate(value)]
+        named = at.endswith(("/name", "/key", "/id"))  # by which items are found again
+        return value if named or any(at == path or at.startswith(f"{path}/") for path in paths) else None
+
+    return given(after, "")
 
 
 def look_rollout(kubectl: Kubectl, call: Call) -> Look:

@@ -18,7 +18,7 @@ from interlock.guard.errors import Code, Failed, Refused
 from interlock.guard.model import Call, Look, Result
 
 from . import discovery, jsonpath, names
-from .arguments import Describe, Get, Logs, Top
+from .arguments import COLUMNS, Describe, Get, Logs, Top
 from .bounds import EVERYWHERE, Bounds
 from .cluster import ClusterError
 from .discovery import Resource
@@ -69,6 +69,12 @@ def _asked(args: Any) -> tuple[str, str]:
     if isinstance(args, Get):
         names.selector(args.selector)
         names.fields(args.field_selector)
+        if args.path and args.output != "explain":
+            _ = (
+                jsonpath.columns(args.path.removeprefix(COLUMNS))
+                if args.path.startswith(COLUMNS)
+                else (jsonpath.template(args.path) or jsonpath.parse(args.path))
+            )
     return names.kind_and_name(args.kind, getattr(args, "name", ""))
 
 
@@ -138,7 +144,7 @@ def _table(kubectl: Kubectl, call: Call, args: Get, plan: ReadPlan) -> Result:
 
 def _order(kubectl: Kubectl, args: Get, target: Target, bounds: Bounds) -> dict[tuple[str, str], int]:
     """The place of each object by what the path leads to in what may be shown of it: hidden values have no order."""
-    steps = jsonpath.parse(names.path(args.sort_by))
+    steps = jsonpath.parse(args.sort_by)
     keys: list[tuple[float, str, str, str]] = []
     for place, one in _items(kubectl, args, target, bounds):
         value = next(iter(jsonpath.select(kubectl.shower.shown(one, place.text)[0], steps)), "")
@@ -297,7 +303,6 @@ def _objects(kubectl: Kubectl, call: Call, args: Get, plan: ReadPlan) -> Result:
         redactions += count
         shown.append(made)
     if args.path:
-        shown = [{"items": shown}] if args.path.strip("{} $").startswith(".items") and not first.name else shown
         return _selected(args, first, shown, redactions)
     if args.output in ("table", "wide", "name"):
         return _secrets(first, shown, redactions)
@@ -335,14 +340,23 @@ def _items(kubectl: Kubectl, args: Get, target: Target, bounds: Bounds) -> list[
 
 
 def _selected(args: Get, first: Target, shown: list[Any], redactions: int) -> Result:
-    steps = jsonpath.parse(names.path(args.path))
-    lines = []
-    for one in shown:
-        values = jsonpath.select(one, steps)
-        words = [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, separators=(",", ":")) for v in values]
-        label = f"{named(one)}: " if not first.name and len(shown) > 1 else ""
-        lines.append(label + " ".join(words))
     header = f"{first.text} {args.path}"
+    if args.path.startswith(COLUMNS):
+        heads, paths = jsonpath.columns(args.path.removeprefix(COLUMNS))
+        rows = [heads, *([jsonpath.words(jsonpath.select(one, path)) or "<none>" for path in paths] for one in shown)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions)
+    whole = [{"items": shown}] if ".items" in args.path and not first.name else shown
+    parts = jsonpath.template(args.path)
+    if parts is not None:
+        lines = [jsonpath.render(one, parts) for one in whole]
+        return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions)
+    steps = jsonpath.parse(args.path)
+    lines = []
+    for one in whole:
+        label = f"{named(one)}: " if whole is shown and not first.name and len(shown) > 1 else ""
+        lines.append(label + jsonpath.words(jsonpath.select(one, steps)))
     return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions)
 
 

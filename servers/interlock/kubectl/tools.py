@@ -46,7 +46,7 @@ _MANIFEST: Final = ("kubectl.create", "kubectl.update", "kubectl.scale", "kubect
 TOOLS: Final = (
     Tool(
         "kubectl_get",
-        "List or read objects; yaml, json or path for few.",
+        "List or read; yaml, json or path for few.",
         arguments.Get,
         _READ,
     ),

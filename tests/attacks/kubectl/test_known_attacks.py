@@ -78,7 +78,8 @@ async def test_nothing_leaves_runs_or_changes(place, ear):
         for one in (
             "go-template-file=/etc/passwd",
             "custom-columns-file=/etc/passwd",
-            "jsonpath={.x}",
+            "go-template={{.data}}",
+            "jsonpath-file=/etc/passwd",
             f"json --server={ear.url}",
         )
     ]
