@@ -66,7 +66,8 @@ def run(name: str, options: Options, broker: BrokerClient) -> int:
     keys = Keys.load()
     module = server_module(name)
     programs = module.programs(policy) if hasattr(module, "programs") else {}
-    broker.configure(programs, {os.fspath(path): path for path in policy.files})
+    sandbox = module.sandbox(policy, home) if hasattr(module, "sandbox") else None
+    broker.configure(programs, {os.fspath(path): path for path in policy.files}, sandbox)
     open_with(lambda path: broker.open(os.fspath(path)), policy.files)  # keys lie beside them: not ours to reach
     guard, state = open_guard(source, home, keys, name)
     redact_log_with(guard.detector)

@@ -21,7 +21,7 @@ from logs_server import body, header
 from sandbox.daemon import HOW, docker_daemon
 
 from interlock.sandbox import image
-from interlock.sandbox.containers import load_image
+from interlock.sandbox.containers import LABEL, load_image
 
 pytestmark = pytest.mark.anyio
 
@@ -54,14 +54,14 @@ class Engine:
 
     def __init__(self, name: str) -> None:
         self.client = docker.from_env()
-        self._image = name
+        self.image = name
 
     def run(self, code: str, *words: str, name: str = "", label: str = "", wait: bool = True, **options: Any) -> Any:
         command = [image.PYTHON, "-I", "-S", "-E", "-c", code, *words]
         name = name or f"c-{uuid.uuid4().hex[:8]}"
         labels = {"app": label} if label else {}
         made = self.client.containers.run(
-            self._image, command, name=name, labels=labels, detach=True, network_mode="none", **options
+            self.image, command, name=name, labels=labels, detach=True, network_mode="none", **options
         )
         if wait:
             assert made.wait(timeout=60)["StatusCode"] == 0
@@ -257,3 +257,70 @@ async def test_a_container_without_a_log_is_said_and_the_others_are_read(
             text = (await agent.call("read_log", source="web")).text
             assert len(body(text)) == 1
             assert "gives no log of it" in header(text)
+
+
+def sandboxed(installation: Installation, engine: str) -> None:
+    """A policy with a file source, whose pipelines run as `engine` says."""
+    (installation.work / "app.log").write_text(
+        "".join(f"2026-11-04T08:00:{n:02d}Z INFO a {n % 3}\n" for n in range(60))
+    )
+    installation.write_policy(
+        "version: 1\nextends: readonly\nagent: tester\nlogs:\n"
+        f'  sources: {{app: {{path: "{installation.work}/app.log"}}}}\n'
+        f"  analyze: [cut, sort, uniq]\n  sandbox: {engine}\n"
+    )
+
+
+STEPS = [
+    {"program": "cut", "args": ["-d", " ", "-f", "4"]},
+    {"program": "sort"},
+    {"program": "uniq", "args": ["-c"]},
+]
+
+
+@pytest.mark.parametrize("runtime", ["", "other"])
+async def test_a_pipeline_runs_in_docker_where_the_policy_says_so(
+    installation: Installation, engine: Engine, runtime: str
+) -> None:
+    chosen = f"{{engine: docker, image: {engine.image!r}" + (f", runtime: {runtime}}}" if runtime else "}")
+    sandboxed(installation, chosen)
+    info = engine.client.info()
+    if runtime and runtime not in info["Runtimes"]:
+        pytest.skip("not a daemon of ours")
+    with anyio.fail_after(90):
+        async with installation.agent("logs") as agent:
+            text = (await agent.call("analyze_logs", source="app", steps=STEPS)).text
+            assert [row.split() for row in body(text)] == [["20", "0"], ["20", "1"], ["20", "2"]], text
+            waiting = engine.client.containers.list(filters={"label": LABEL})  # the next ones, kept ready
+            assert waiting
+            used = {one.attrs["HostConfig"]["Runtime"] for one in waiting}
+            assert used == {runtime or info["DefaultRuntime"]}
+    doctor = installation.cli("doctor")
+    assert re.search(r"sandbox docker\s+ok\s.*analyze_logs uses it", doctor.stdout), doctor.stdout
+
+
+async def test_where_the_chosen_engine_is_not_there_no_other_is_taken(
+    installation: Installation, engine: Engine, tmp_path: Path
+) -> None:
+    sandboxed(installation, f"{{engine: docker, image: {engine.image!r}, runtime: nonesuch}}")
+    with anyio.fail_after(90):
+        async with installation.agent("logs") as agent:
+            names = {tool.name for tool in (await agent.client.list_tools()).tools}
+            assert "analyze_logs" not in names
+            assert "summarize_logs" in names
+        probed = installation.cli("sandbox", "probe")
+        assert probed.returncode == 1
+        assert "it has no runtime 'nonesuch'" in probed.stdout
+        with engine_at(f"unix://{tmp_path}/none.sock"):
+            async with installation.agent("logs") as agent:
+                assert "analyze_logs" not in {tool.name for tool in (await agent.client.list_tools()).tools}
+            doctor = installation.cli("doctor")
+    assert doctor.returncode == 1
+    assert re.search(r"sandbox docker\s+wrong\s.*not reached", doctor.stdout), doctor.stdout
+
+
+def test_what_only_docker_has_is_refused_for_bubblewrap(installation: Installation) -> None:
+    sandboxed(installation, "{runtime: runsc}")
+    done = installation.cli("policy", "check")
+    assert done.returncode == 1
+    assert "set `engine: docker`" in done.stdout + done.stderr

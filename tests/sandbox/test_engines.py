@@ -579,4 +579,4 @@ def test_the_probe_finds_every_wall_standing(settings: Settings, monkeypatch: py
     lines = probing.trial(settings)
     assert [line.name for line in lines if not line.ok] == []
     assert {"pipeline", "shell", "write", "host files", "network", "memory"} == {line.name for line in lines}
-    assert settings.engine in [line.name for line in probing.offers(settings.folder) if line.ok]
+    assert settings.engine in [line.name for line in probing.offers(settings) if line.ok]

@@ -198,11 +198,17 @@ def _cluster(opened: Opened) -> Iterator[Line]:
 def _sandbox(opened: Opened) -> Iterator[Line]:
     if opened.policy is None or "logs" not in opened.policy.sections:
         return
+    from interlock.logs.actions import Section
     from interlock.sandbox import image
     from interlock.sandbox.probing import offers
+    from interlock.sandbox.settings import Settings
 
-    for line in offers(image.folder(opened.path)):
-        yield Line(f"sandbox {line.name}", "ok" if line.ok else "note", line.detail)
+    section = opened.policy.section(Section)
+    chosen = section.sandbox_settings(opened.path) if section is not None and section.analyze else None
+    for line in offers(chosen or Settings(tools=(), folder=image.folder(opened.path))):
+        used = chosen is not None and line.name == chosen.engine
+        state = "ok" if line.ok else "wrong" if used else "note"
+        yield Line(f"sandbox {line.name}", state, line.detail + (" (analyze_logs uses it)" if used else ""))
 
 
 def _find_program(name: str) -> str:

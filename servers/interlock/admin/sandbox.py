@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.guard.errors import Broken
 
 if TYPE_CHECKING:
+    from interlock.logs.actions import Section
     from interlock.sandbox.kernel import Line
+    from interlock.sandbox.settings import Settings
 
 
 def add_parser(subparsers: Any) -> None:
@@ -22,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     build.add_argument("--docker", action="store_true", help="give the tree to Docker as an image too")
     build.add_argument("--context", type=Path, metavar="DIR", help="only write a Dockerfile and its files there")
     build.set_defaults(run=run_build)
-    probe = commands.add_parser("probe", help="say which engines are there, and try to break out of each")
+    probe = commands.add_parser("probe", help="say which engines are there, and try to break out of the one in use")
     probe.add_argument("--engine", choices=("bubblewrap", "docker"), help="this one only; it must be there")
     probe.add_argument("--runtime", default="", help="Docker's runtime, e.g. runsc")
     probe.add_argument("--json", action="store_true", help="lines as JSON")
@@ -48,23 +51,35 @@ def run_build(arguments: argparse.Namespace) -> int:
 
 
 def run_probe(arguments: argparse.Namespace) -> int:
-    from interlock.sandbox.engines import Settings
     from interlock.sandbox.probing import ENGINES, offers, trial
 
-    folder = _folder()
-    there = {line.name: line for line in offers(folder)}
+    base, chosen = _wanted(arguments)
+    there = {line.name: line for line in offers(base)}
     told: list[tuple[str, Line]] = []
     for name in ENGINES:
         line = there[name]
         if arguments.engine in (None, name):
             told.append((name, line))
-            if line.ok:
-                runtime = arguments.runtime if name == "docker" else ""
-                settings = Settings(tools=(), folder=folder, engine=name, runtime=runtime)
-                told += [(name, each) for each in trial(settings)]
+            if line.ok and name == base.engine:
+                told += [(name, each) for each in trial(base)]
     _show(told, print if not arguments.json else None)
+    needed = [there[chosen]] if chosen else [line for name, line in told if name == line.name]
     held = all(line.ok for name, line in told if there[name].ok)
-    return 0 if held and any(line.ok for _, line in told) else 1
+    return 0 if held and any(line.ok for line in needed) else 1
+
+
+def _wanted(arguments: argparse.Namespace) -> tuple[Settings, str]:
+    """What to try: the options, else what the policy chose; and the engine that has to be there, if one has."""
+    from interlock.sandbox.settings import Settings
+
+    folder = _folder()
+    if arguments.engine is not None:
+        return Settings((), folder, arguments.engine, arguments.runtime), arguments.engine
+    section = _section()
+    if section is None or not section.analyze:
+        return Settings((), folder), ""
+    settings = replace(section.sandbox_settings(folder), folder=folder)
+    return settings, settings.engine
 
 
 def _show(told: list[tuple[str, Line]], out: Callable[[str], None] | None) -> None:
@@ -91,14 +106,18 @@ def _folder() -> Path:
     return place
 
 
-def _lacking(tools: frozenset[str]) -> list[str]:
-    """What the policy lets analyze_logs run and this machine has not: only said, for most work goes without."""
+def _section() -> Section | None:
     from interlock.guard.policy.loading import find_policy, load
     from interlock.logs.actions import Section
 
     try:
-        section = load(find_policy(None)).section(Section)
+        return load(find_policy(None)).section(Section)
     except Broken:
-        return []
+        return None
+
+
+def _lacking(tools: frozenset[str]) -> list[str]:
+    """What the policy lets analyze_logs run and this machine has not: only said, for most work goes without."""
+    section = _section()
     names = section.analyze if section is not None else ()
     return sorted(name for name in names if name not in tools and not set(name) & set("*?[{"))

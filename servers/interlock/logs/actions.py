@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Final, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from interlock.guard.model import Kind, Risk, UndoClass, Verb
 from interlock.guard.policy.types import NameGlob, Place, PolicyModel, Text, place_glob
+
+if TYPE_CHECKING:
+    from interlock.sandbox.settings import Settings
 
 _COMMON: Final = {"source": Kind.TEXT, "inside": Kind.FLAG}
 
@@ -81,6 +85,26 @@ class SourceSettings(PolicyModel):
         return self
 
 
+class Sandbox(PolicyModel):
+    """What analyze_logs runs its programs in. Where that is not there, analyze_logs is off: nothing else is tried."""
+
+    engine: Literal["bubblewrap", "docker"] = Field(
+        default="bubblewrap", description="docker needs `interlock sandbox build --docker`."
+    )
+    runtime: Text | None = Field(
+        default=None, description="A runtime that Docker's daemon has, such as runsc (gVisor) or kata; docker only."
+    )
+    image: Text | None = Field(
+        default=None, description="An image built from `interlock sandbox build --context`'s Dockerfile; docker only."
+    )
+
+    @model_validator(mode="after")
+    def _of_docker(self) -> Self:
+        if self.engine != "docker" and (self.runtime or self.image):
+            raise ValueError("`runtime` and `image` are Docker's: set `engine: docker`")
+        return self
+
+
 class Section(PolicyModel):
     """Which log sources the logs server reads, and with which programs it may analyse them."""
 
@@ -91,3 +115,18 @@ class Section(PolicyModel):
         default=("grep", "sort", "uniq", "cut", "tr", "awk", "jq", "head", "tail", "wc"),
         description="Programs that analyze_logs may run in the sandbox. None: analyze_logs refuses.",
     )
+    sandbox: Sandbox = Field(default_factory=Sandbox, description="The sandbox's engine.")
+
+    def sandbox_settings(self, home: Path) -> Settings:
+        """For the engine of this policy; the image lies where `interlock sandbox build` put it."""
+        from interlock.sandbox.image import folder
+        from interlock.sandbox.settings import Settings
+
+        chosen = self.sandbox
+        return Settings(
+            tools=self.analyze,
+            folder=folder(home),
+            engine=chosen.engine,
+            runtime=chosen.runtime or "",
+            docker_image=chosen.image or "",
+        )

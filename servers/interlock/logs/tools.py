@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from interlock.guard.policy.loading import Policy
     from interlock.guard.undo.changes import Change
     from interlock.guard.undo.snapshots import Slot
+    from interlock.sandbox.settings import Settings
 
 _READ: Final = ("logs.read",)
 _PARALLEL: Final = 2  # heavy calls at once: as many as keep memory and two cores in bounds
@@ -79,26 +80,13 @@ class Logs:
         self._lock = threading.Lock()
         self._sources: tuple[str, Sources] | None = None
         self._heavy = threading.BoundedSemaphore(_PARALLEL)
-        self._engine: Any = None
-        self._no_engine = ""
+        # Made by the broker, before any thread runs. Without one there is no analyze_logs, and the agent is told why.
+        self._engine: Any = getattr(world.broker, "engine", None)
+        lacking: Broken | None = getattr(world.broker, "no_engine", None)
+        self._no_engine = f"{lacking.message}; {lacking.hint}" if lacking else "the policy allows no programs"
         self._facts = facts_of(world.policy)
-        self._open_engine(world)
         self.tools = TOOLS if self._engine is not None else tuple(t for t in TOOLS if t.name != "analyze_logs")
         self.sources(world.policy)
-
-    def _open_engine(self, world: World) -> None:
-        """The sandbox, before any thread runs. Without one there is no analyze_logs, and the agent is told why."""
-        section = world.policy.section(Section)
-        if section is None or not section.analyze or world.broker is None:
-            self._no_engine = "the policy allows no programs for it"
-            return
-        from interlock.sandbox.engines import Settings, open_engine
-        from interlock.sandbox.image import folder
-
-        try:
-            self._engine = open_engine(Settings(tools=tuple(section.analyze), folder=folder(world.home)))
-        except Broken as problem:
-            self._no_engine = f"{problem.message}{'; ' + problem.hint if problem.hint else ''}"
 
     # ---------------------------------------------------------------- for `run`
 
@@ -203,6 +191,12 @@ def open_server(world: World) -> Logs:
 def reach(policy: Policy) -> tuple[list[Path], list[Path]]:
     """Folders that the confined process must read, and must write."""
     return folders(policy), []
+
+
+def sandbox(policy: Policy, home: Path) -> Settings | None:
+    """What the broker makes a sandbox engine of; None where nothing may be analysed."""
+    section = policy.section(Section)
+    return section.sandbox_settings(home) if section is not None and section.analyze else None
 
 
 def programs(policy: Policy) -> Mapping[str, Program]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from http.client import HTTPException, HTTPResponse
 from typing import Literal
 
 from interlock.guard.errors import Broken, Failed
 
 from . import image
 from .cgroups import Groups
+from .containers import REPOSITORY
 from .engines import Engine, Limits, Output, Settings, Step, open_engine
 from .keeper import open_backend
 from .kernel import Line
@@ -22,12 +24,14 @@ ENGINES: tuple[Literal["bubblewrap", "docker"], ...] = ("bubblewrap", "docker")
 _RUNS = 7
 
 
-def offers(folder: Path) -> list[Line]:
-    """One line for each engine: whether it is there, and if not what to do. Light: does not load Docker's SDK."""
+def offers(settings: Settings) -> list[Line]:
+    """One line for each engine: whether it is there, and if not what to do. Light: does not load Docker's SDK.
+
+    Docker's image and runtime are looked for only where `settings` choose Docker.
+    """
     lines = []
-    settings = Settings(tools=(), folder=folder)
     try:
-        backend = open_backend(settings)
+        backend = open_backend(replace(settings, engine="bubblewrap"))
     except Broken as error:
         lines.append(Line("bubblewrap", False, f"{error.message}: {error.hint}"))
     else:
@@ -35,24 +39,45 @@ def offers(folder: Path) -> list[Line]:
         if not Groups(settings.memory, settings.processes, settings.cpu).places:
             detail += "; no control groups for this user: limits hold for each process, not for all together"
         lines.append(Line("bubblewrap", True, detail))
-    lacking = _daemon()
+    lacking = _daemon(settings)
     lines.append(Line("docker", not lacking, lacking or "the daemon answers"))
     return lines
 
 
-def _daemon() -> str:
-    """Empty if Docker's daemon answers on its socket, else what is the matter."""
+def _daemon(settings: Settings) -> str:
+    """Empty if Docker's daemon answers on its socket and has what the settings name, else what is the matter."""
     place = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not place.startswith("unix://"):
         return f"$DOCKER_HOST is {place.partition(':')[0]}, which only a server tries"
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(3)
-            connection.connect(place.removeprefix("unix://"))
-            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
-            return "" if b" 200 " in connection.recv(64) else "the daemon does not answer as it should"
+        status, _ = _get(place, "/_ping")
+        if status != 200:
+            return "the daemon does not answer as it should"
+        if settings.engine != "docker":
+            return ""
+        name = settings.docker_image or f"{REPOSITORY}:{image.load(settings.folder).digest}"
+        if _get(place, f"/images/{name}/json")[0] != 200:
+            return f"it has no image {name}: run `interlock sandbox build --docker`"
+        runtimes = json.loads(_get(place, "/info")[1]).get("Runtimes") or {}
+        if settings.runtime and settings.runtime not in runtimes:
+            return f"it has no runtime {settings.runtime!r}, but {', '.join(sorted(runtimes))}"
+    except Broken as error:
+        return f"{error.message}: {error.hint}"
     except OSError as error:
         return f"not reached ({error.strerror}): start Docker and let this user reach its socket, where it is wanted"
+    except (ValueError, HTTPException):
+        return "the daemon does not answer as it should"
+    return ""
+
+
+def _get(place: str, path: str) -> tuple[int, bytes]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(place.removeprefix("unix://"))
+        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        answer = HTTPResponse(connection)
+        answer.begin()
+        return answer.status, answer.read()
 
 
 def trial(settings: Settings) -> list[Line]:
@@ -60,7 +85,8 @@ def trial(settings: Settings) -> list[Line]:
 
     Call it in a process of one thread. Raises Broken when the engine is not there.
     """
-    known = image.load(settings.folder).tools if not settings.docker_image else frozenset(settings.tools)
+    own = settings.docker_image  # of which only a run tells what it has
+    known = frozenset(image.TOOLS.split()) if own else image.load(settings.folder).tools
     engine = open_engine(replace(settings, tools=tuple(known), memory=min(settings.memory, 64 << 20)))
     try:
         return [_begin(engine), *(_attempt(engine, *attempt) for attempt in _ATTEMPTS)]

@@ -16,7 +16,7 @@ BOUNDS: Final[Mapping[str, tuple[str, ...]]] = {
     "files": ("roots", "clean_up"),
     "git": ("repositories", "remotes"),
     "kubectl": ("kubeconfig", "contexts", "kinds", "registries"),
-    "logs": ("sources", "analyze"),
+    "logs": ("sources", "analyze", "sandbox"),
 }
 
 _EMPTY_IS_ANY: Final = frozenset(["registries"])
