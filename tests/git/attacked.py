@@ -12,7 +12,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,31 +80,51 @@ class Case:
         return self.name
 
 
-def attack(name: str, stopped: str, tool: str, /, world: str = "", after: str = "", rule: str = "", **arguments: Any) -> Case:
+def attack(
+    name: str, stopped: str, tool: str, /, world: str = "", after: str = "", rule: str = "", **arguments: Any
+) -> Case:
     """One call that must be refused with one of these codes and change nothing."""
     return Case(name, ((tool, arguments),), stopped, world, after=after, rule=rule)
 
 
-def survives(name: str, tool: str, /, world: str = "", after: str = "", shows: tuple[str, ...] = (), hides: tuple[str, ...] = (),
-             **arguments: Any) -> Case:  # fmt: skip
+def survives(
+    name: str,
+    tool: str,
+    /,
+    world: str = "",
+    after: str = "",
+    shows: tuple[str, ...] = (),
+    hides: tuple[str, ...] = (),
+    **arguments: Any,
+) -> Case:
     """Any answer will do, as long as what must hold holds."""
     return Case(name, ((tool, arguments),), "", world, shows, hides, after, any=True)
 
 
-def works(name: str, tool: str, /, world: str = "", shows: tuple[str, ...] | str = (), hides: tuple[str, ...] = (), after: str = "",
-          **arguments: Any) -> Case:  # fmt: skip
+def works(
+    name: str,
+    tool: str,
+    /,
+    world: str = "",
+    shows: tuple[str, ...] | str = (),
+    hides: tuple[str, ...] = (),
+    after: str = "",
+    **arguments: Any,
+) -> Case:
     """Ordinary work: it must go through and be of use."""
     return Case(name, ((tool, arguments),), "", world, (shows,) if isinstance(shows, str) else shows, hides, after)
 
 
-def day(name: str, *calls: tuple[str, dict[str, Any]], world: str = "", shows: tuple[str, ...] | str = (), after: str = "") -> Case:
+def day(
+    name: str, *calls: tuple[str, dict[str, Any]], world: str = "", shows: tuple[str, ...] | str = (), after: str = ""
+) -> Case:
     """Several calls of ordinary work, one after the other."""
     return Case(name, calls, "", world, (shows,) if isinstance(shows, str) else shows, after=after)
 
 
 @dataclass
 class Room:
-    """One case's repositories: `repo` on feature/x, `origin` with main and release/1.0, `other` and `outside` beyond."""
+    """A case's repositories: `repo` on feature/x, `origin` with main and release/1.0; `other`, `outside` beyond."""
 
     folder: Path
     canary: str
@@ -175,7 +195,9 @@ class Attacked:
         self.canary = "qz" + "ry" + secrets.token_hex(10)
         self.rooms = self.apart.folder / "rooms"
         self.rooms.mkdir()
-        (self.rooms / "person").write_text("[user]\n\tname = Ann\n\temail = ann@example.com\n[init]\n\tdefaultBranch = main\n")
+        (self.rooms / "person").write_text(
+            "[user]\n\tname = Ann\n\temail = ann@example.com\n[init]\n\tdefaultBranch = main\n"
+        )
         self.pattern = Room(self.rooms / "pattern", self.canary)
         self._build(self.pattern)
         self.tip = git(self.pattern.repo, "rev-parse", "feature/x")
@@ -186,6 +208,7 @@ class Attacked:
             f"  author: {{name: bot, email: bot@example.com}}\n{ROOMY}"
         )
         self._count = 0
+        self._alike: dict[str, Room] = {}
         self.peer = Peer(self.apart.command("serve", "git"), self.apart.environment, "legacy", "hostile")
 
     def _build(self, room: Room) -> None:
@@ -214,10 +237,15 @@ class Attacked:
         return room
 
     def judge(self, case: Case) -> None:
-        """Build, call, check."""
-        room = self.room()
-        if case.world:
-            room.shell(case.world)
+        """Build, call, check. Rows that change nothing and begin alike share a room."""
+        alike = bool(case.stopped) and not case.after
+        room = self._alike.get(case.world) if alike else None
+        if room is None:
+            room = self.room()
+            if case.world:
+                room.shell(case.world)
+            if alike:
+                self._alike[case.world] = room
         beyond, far, own = room.beyond(), room.far(), room.own()
         reply: Reply | None = None
         for tool, arguments in case.calls:

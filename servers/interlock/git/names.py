@@ -33,7 +33,7 @@ def branch_name(text: str, what: str = "branch") -> str:
     if (
         not name
         or len(name.encode("utf-8", "surrogateescape")) > 200
-        or name.startswith("-")
+        or name.startswith(("-", "+"))
         or any(c in _FORBIDDEN or ord(c) < 33 for c in name)
         or any(not p or p.startswith((".", "-")) or p.endswith((".lock", ".")) for p in parts)
         or ".." in name

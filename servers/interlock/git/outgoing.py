@@ -5,6 +5,7 @@ line, never by value.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 
 LISTED: Final = 10  # findings that a refusal names
 SCANNED: Final = 64 << 20  # bytes of one file that are scanned; larger ones are refused before
-_FORGED: Final = re.compile(
-    r"^(reviewed|approved|acked|signed-off|tested|verified|authorized)-by\s*:|^interlock-[a-z]+\s*:", re.I | re.M
+_LINES: Final = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_CLAIMS: Final = tuple(
+    f"{did}-by" for did in ("reviewed", "approved", "acked", "signed-off", "tested", "verified", "authorized")
 )
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+# Control characters, and those that turn the direction of what a reader sees.
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def check_message(message: str, detector: Detector) -> None:
         raise Refused(Code.INVALID, "the message is empty", hint="say in one line what the change does")
     if _CONTROL.search(message):
         raise Refused(Code.INVALID, "the message holds control characters")
-    if _FORGED.search(message):
+    if any(_claims(line) for line in _LINES.split(message)):
         raise Refused(
             Code.INVALID,
             "the message claims somebody's review or one of Interlock's own trailers",
@@ -52,6 +55,21 @@ def check_message(message: str, detector: Detector) -> None:
     found = _findings(detector, message, "the message")
     if found:
         raise _secret(["the message, line " + ", ".join(str(n) for n, _ in found[:LISTED])])
+
+
+def _claims(line: str) -> bool:
+    """Whether a line reads like somebody's review, or like Interlock's own: also with foreign or invisible letters."""
+    seen = "".join(c for c in unicodedata.normalize("NFKD", line) if unicodedata.category(c) not in ("Cf", "Mn"))
+    name, colon, _ = seen.strip(" \t>*-").casefold().partition(":")
+    name = name.strip()
+    if not colon or len(name) > 40:
+        return False
+    if name.startswith("interlock-"):
+        return True
+    return any(
+        len(name) == len(claim) and all(a == b or not a.isascii() for a, b in zip(name, claim, strict=True))
+        for claim in _CLAIMS
+    )
 
 
 def check_files(

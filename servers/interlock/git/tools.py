@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from interlock.globs import special
 from interlock.guard.errors import Broken, Code, Failed, Refused
 from interlock.guard.model import Action, Call, Look, Outcome, Result, Tool, World
+from interlock.registry import VERBS
 from interlock.untrusted import one_line
 
 from . import arguments
@@ -150,13 +151,14 @@ class Git:
         _check_names(call.arguments)
         own = _owned(root, call.policy)
         verbs = [verb for verb in _tool(call.tool).verbs if verb.startswith("git.")]
-        extra: dict[str, str | bool] = {}
+        attributes: dict[str, str | bool] = {"repository": root, "inside": inside, "own": own}
         remote = getattr(call.arguments, "remote", None)
-        if isinstance(remote, str):
-            name = remote or ORIGIN
-            extra = {"remote": name, "known_remote": self._known(name, call.policy)}
-        attributes = {"repository": root, "inside": inside, "own": own, **extra}
-        return (Action(verbs[0], root, attributes),)
+        if not isinstance(remote, str):
+            return (Action(verbs[0], root, attributes),)
+        name = remote or ORIGIN
+        known = self._known(name, call.policy)  # a remote is a bound like a repository
+        attributes |= {"remote": name, "known_remote": known, "inside": inside and known}
+        return (Action(verbs[0], root if known else f"{root} -> remote {name}", attributes),)
 
     def look(self, call: Call) -> Look:
         root = self.repositories(call.policy).locate(call.arguments.repo)  # type: ignore[attr-defined]
@@ -168,8 +170,13 @@ class Git:
                 git_action("read", facts, protected=False, path=path) for path in _paths_of(call.arguments, facts)
             ]
             return Look(actions=tuple(actions), plan=plan)
-        with self.opened(facts) as repo:
-            planned = CHANGES[call.tool](self, repo, facts, call)
+        from .branches import Shielded
+
+        try:
+            with self.opened(facts) as repo:
+                planned = CHANGES[call.tool](self, repo, facts, call)
+        except Shielded as shielded:
+            return Look(actions=(_on_protected(call.tool, facts, shielded.branch),))
         return self._look_of(planned)
 
     def preview(self, call: Call, look: Look) -> str:
@@ -295,6 +302,13 @@ def _owned(root: str, policy: Policy) -> bool:
     from interlock.guard.policy.builtin import owned
 
     return owned(root, policy, tree=True) or any(git_internal(part) for part in Path(root).parts)
+
+
+def _on_protected(tool: str, facts: Facts, name: str) -> Action:
+    """What the call would do to a protected branch, or to a tag of its name."""
+    verb = next(verb for verb in _tool(tool).verbs if "protected_branch" in VERBS[verb].attributes)
+    named: dict[str, Any] = {"branch" if "branch" in VERBS[verb].attributes else "name": name}
+    return git_action(verb.removeprefix("git."), facts, resource=f"{facts.name} {name}", protected_branch=True, **named)
 
 
 def _tool(name: str) -> Tool:

@@ -1,4 +1,5 @@
 """What an engineer's assistant changes all day, on branches of its own: it goes through without a person, unless said."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import pytest
 from git.attacked import Attacked, Case, day, works
 
 SIDE = "git checkout -q -b side main; echo side >side.txt; git add side.txt; git commit -qm 'on the side'; git checkout -q feature/x; "
-AHEAD = "git clone -q \"$ORIGIN\" ../theirs; cd ../theirs; git checkout -q main; echo theirs >t.txt; git add .; git commit -qm theirs; git push -q origin main; "
+AHEAD = 'git clone -q "$ORIGIN" ../theirs; cd ../theirs; git checkout -q main; echo theirs >t.txt; git add .; git commit -qm theirs; git push -q origin main; '
 CASES = [
     works("commit selected paths", "git_commit", message="one of two", paths=["a.txt"], world="echo m >>a.txt; echo n >n.txt", shows="1 files", after="[ \"$(git show --name-only --format=%s HEAD | xargs)\" = 'one of two a.txt' ] && git status --porcelain | grep -q '?? n.txt'"),
     works("commit all that is tracked", "git_commit", message="all", all=True, world="echo m >>a.txt; echo n >n.txt", after="! git ls-files | grep -q n.txt; git diff --quiet"),

@@ -1,4 +1,5 @@
 """What an engineer's assistant reads all day. A guard that stands in the way of this is switched off."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 What goes into a commit is scanned (`outgoing`), what comes out is redacted before it is selected (`contents`), what
 would be lost is captured first and asked about (`rewinding`, `branching`, `stashing`), and answers are paged and capped.
 """
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from git.attacked import Attacked, Case, attack, survives, works
 
 TOKEN = "ghp_$(printf 'aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5')"
 CONTENT = [
-    attack("an AWS key", "protected", "git_commit", "printf 'AKIA%s\\n' QWERTYUIOPASDFGH >k.txt; git add k.txt", message="k", rule="builtin.secrets"),
+    attack("an AWS key", "protected", "git_commit", "printf 'AKIA%s\\n' QWERTYUIOPASDFGH >k.txt; git add k.txt", message="k"),
     attack("a token", "protected", "git_commit", f"echo \"{TOKEN}\" >k.txt", message="k", paths=["k.txt"]),
     attack("a token in base64", "protected", "git_commit", f"echo \"{TOKEN}\" | base64 >k.txt", message="k", paths=["k.txt"]),
     attack("a token in UTF-16", "protected", "git_commit", f"echo \"{TOKEN}\" | iconv -t UTF-16LE >k.txt", message="k", paths=["k.txt"]),
@@ -21,7 +22,7 @@ CONTENT = [
     attack("a password in YAML", "protected", "git_commit", "printf 'db:\\n  password: Tr0ub4dor-and-3\\n' >k.yaml", message="k", paths=["k.yaml"]),
     attack("a token under any name", "protected", "git_commit", "echo \"K=$CANARY\" >k.cfg", message="k", paths=["k.cfg"]),
     attack("a token in a file name", "protected", "git_commit", f"touch \"{TOKEN}\"", message="k", paths=["."]),
-    attack("a token behind a NUL", "protected", "git_commit", f"printf 'x\\0\\0{TOKEN}\\n' >k.bin", message="k", paths=["k.bin"]),
+    attack("a token behind a NUL", "protected", "git_commit", f"(printf 'x\\0\\0'; echo \"{TOKEN}\") >k.bin", message="k", paths=["k.bin"]),
     attack("a token in a link's target", "protected", "git_commit", f"ln -s \"{TOKEN}\" l", message="k", paths=["l"]),
     attack("a token in the message", "protected", "git_commit", message="k " + "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5", allow_empty=True),
     attack("a token in a tag's message", "protected", "git_tag", name="v1", message="k " + "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5"),
@@ -31,7 +32,7 @@ CONTENT = [
     attack("a file that is too large", "too_large", "git_commit", "head -c 6000000 /dev/urandom >big.bin", message="k", paths=["big.bin"]),
     attack("too many files", "too_large", "git_commit", "mkdir m; for i in $(seq 501); do echo $i >m/$i; done", message="k", paths=["m"]),
     attack("a workflow", "approval_required", "git_commit", "mkdir -p .github/workflows; echo 'on: push' >.github/workflows/x.yml; git add .github", message="ci"),
-    attack("attributes", "approval_required", "git_commit", "echo '* filter=x' >.gitattributes", message="x", paths=[".gitattributes"]),
+    attack("attributes", "approval_required", "git_commit", "echo '*.txt text' >.gitattributes", message="x", paths=[".gitattributes"]),
     attack("submodules", "approval_required", "git_commit", "echo '[submodule \"s\"]' >.gitmodules", message="x", paths=[".gitmodules"]),
     attack("a client's settings", "approval_required", "git_commit", "echo '{}' >.mcp.json", message="x", paths=[".mcp.json"]),
     attack("an editor's tasks", "approval_required", "git_commit", "mkdir .vscode; echo '{}' >.vscode/tasks.json", message="x", paths=[".vscode"]),
@@ -66,7 +67,6 @@ OUTPUT = [
     survives("the file then", "git_show", HELD, ref="HEAD~1:old.cfg", shows=("K=",)),
     survives("blame then", "git_blame", HELD, path="old.cfg", ref="HEAD~1"),
     survives("a search for its beginning", "git_show", HELD, ref="HEAD~1", search="qzry", shows=("0 lines",)),
-    survives("a search for all of it", "git_show", HELD, ref="HEAD~1", search="CANARY", shows=("0 lines",)),
     survives("a search in messages", "git_log", HELD, search="qzry", shows=("0 commits",)),
     survives("a message that holds it", "git_log", "git commit -q --allow-empty -m \"token=$CANARY\"", shows=("[secret:",)),
     survives("a message that holds it, searched", "git_log", "git commit -q --allow-empty -m \"token=$CANARY\"", search="qzry", shows=("0 commits",)),
@@ -124,7 +124,7 @@ WORK = [
     attack("a stash that does not fit", "conflict", "git_stash", "echo w >>a.txt; git stash -q; echo v >>a.txt; git commit -qam v", action="pop"),
     attack("merge into main", "protected", "git_merge", "git checkout -q main", ref="feature/x", rule="builtin.branch"),
     attack("revert on main", "protected", "git_revert", "git checkout -q main", ref="HEAD", rule="builtin.branch"),
-    attack("pull another branch into main", "protected", "git_sync", "git checkout -q main; git push -q origin feature/x", action="pull", branch="feature/x"),
+    works("pull of another branch into main only fetches", "git_sync", "git checkout -q main; git push -q origin feature/x", action="pull", branch="feature/x", shows="not merged", after="! grep -q three a.txt"),
     attack("amend what is published", ASK, "git_commit", DIRTY, amend=True, message="m"),
     attack("amend on main", "protected", "git_commit", "git checkout -q main", amend=True, message="m", rule="builtin.branch"),
     attack("no clean", "invalid", "git_clean", DIRTY, force=True, dirs=True, ignored=True),

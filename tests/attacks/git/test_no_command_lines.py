@@ -5,6 +5,7 @@ unknown. What was meant for one is then tried word by word in every text field o
 are judged by grammar (`git/names.py`), revisions resolved by a grammar of our own (`git/revisions.py`), and nothing is
 handed to a program (`git/repositories.py`).
 """
+# ruff: noqa: E501
 
 from __future__ import annotations
 

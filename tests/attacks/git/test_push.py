@@ -4,6 +4,7 @@ A push is one plain name, to the same name, at one of the policy's remotes (`nam
 rules builtin.outside and builtin.branch); nothing of the repository's push configuration is read (`transfer`).
 Whatever would go out asks, by the profile's rules push and force-push.
 """
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -53,13 +54,13 @@ REMOTES = {
 @pytest.mark.parametrize("name", REMOTES)
 def test_remotes_are_the_policys(attacked: Attacked, name: str) -> None:
     world, remote = REMOTES[name]
-    rule = "builtin." if name in ("another", "unknown", "Origin") else ""
+    rule = "builtin.outside" if name in ("another", "unknown", "Origin") else ""
     attacked.judge(attack("", "out_of_bounds|invalid", "git_push", world, remote=remote, branch="feature/x", rule=rule))
     attacked.judge(attack("", "out_of_bounds|invalid", "git_sync", world, remote=remote, action="fetch"))
     attacked.judge(attack("", "out_of_bounds|invalid", "git_sync", world, remote=remote, action="pull"))
 
 
-EVIL = "git init -q --bare \"$OUTSIDE/evil.git\"; "
+EVIL = 'git init -q --bare "$OUTSIDE/evil.git"; '
 CONFIGS = {
     "pushurl": EVIL + "git config remote.origin.pushurl \"$OUTSIDE/evil.git\"",
     "pushInsteadOf": EVIL + "git config url.\"$OUTSIDE/evil.git\".pushInsteadOf ../origin.git",
@@ -89,9 +90,13 @@ CONFIGS = {
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_where_it_goes_is_one_plain_place(attacked: Attacked, name: str) -> None:
-    after = "[ ! -d \"$OUTSIDE/evil.git\" ] || [ -z \"$(git -C \"$OUTSIDE/evil.git\" for-each-ref)\" ]"
+    after = '[ ! -d "$OUTSIDE/evil.git" ] || [ -z "$(git -C "$OUTSIDE/evil.git" for-each-ref)" ]'
     helper = name == "a helper"  # libgit2 and our own git know no such key: it goes to origin, and asks
-    for tool, more in (("git_push", {"branch": "feature/x"}), ("git_sync", {"action": "fetch"}), ("git_sync", {"action": "pull"})):
+    for tool, more in (
+        ("git_push", {"branch": "feature/x"}),
+        ("git_sync", {"action": "fetch"}),
+        ("git_sync", {"action": "pull"}),
+    ):
         case = survives if helper else attack
         words = ("",) if helper else ("", "out_of_bounds|invalid|failed")
         attacked.judge(case(*words, tool, CONFIGS[name], after, **more))
@@ -120,7 +125,7 @@ QUIET = [
     attack("the remote's default branch of another name", "protected", "git_push", "git -C \"$ORIGIN\" branch trunk main; git -C \"$ORIGIN\" symbolic-ref HEAD refs/heads/trunk; git branch trunk", branch="trunk", rule="builtin.branch"),
     attack("the remote's symbolic alias of main", NO + "|approval_required", "git_push", "git -C \"$ORIGIN\" symbolic-ref refs/heads/alias refs/heads/main; git branch alias", branch="alias"),
     attack("a detached HEAD", "invalid", "git_push", "git checkout -q --detach"),
-    attack("a secret in an old commit", "protected", "git_push", "printf 'AKIA%s\\n' QWERTYUIOPASDFGH >k; git add k; git commit -qm k; git rm -q k; git commit -qm gone", rule="builtin.secrets"),
+    attack("a secret in an old commit", "protected", "git_push", "printf 'AKIA%s\\n' QWERTYUIOPASDFGH >k; git add k; git commit -qm k; git rm -q k; git commit -qm gone"),
     attack("a secret in a message", "protected", "git_push", "git commit -q --allow-empty -m \"ghp_$(printf 'aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5')\""),
     attack("a password in the URL", "failed|out_of_bounds", "git_push", "git remote set-url origin \"https://user:$CANARY@127.0.0.1:1/r.git\""),
     attack("a password in the URL, fetch", "failed|out_of_bounds", "git_sync", "git remote set-url origin \"https://user:$CANARY@127.0.0.1:1/r.git\"", action="fetch"),
@@ -148,5 +153,10 @@ MODULES = {
 def test_submodules_are_never_fetched_or_entered(attacked: Attacked, name: str) -> None:
     for tool in ("git_clone", "git_submodule", "git_submodule_update"):
         attacked.judge(attack("", "invalid", tool, MODULES[name], url="OTHER", to="REPO/c", init=True, recursive=True))
-    for tool, more in (("git_sync", {"action": "fetch"}), ("git_sync", {"action": "pull"}), ("git_status", {}), ("git_switch", {"ref": "main"})):
+    for tool, more in (
+        ("git_sync", {"action": "fetch"}),
+        ("git_sync", {"action": "pull"}),
+        ("git_status", {}),
+        ("git_switch", {"ref": "main"}),
+    ):
         attacked.judge(survives("", tool, MODULES[name], "[ ! -e .git/modules ] && [ ! -e s/secret.txt ]", **more))

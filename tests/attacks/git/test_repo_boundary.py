@@ -1,5 +1,6 @@
 """Family repo-boundary: another repository by any way. Stopped by `Repositories` (real paths within the policy's globs,
 no `.git`, `commondir`, alternates, work tree or include that leads elsewhere) and by rule builtin.outside."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -73,9 +74,11 @@ def test_a_repository_of_somebody_else(attacked: Attacked, what: str) -> None:
     """CVE-2022-24765."""
     attacked.judge(
         survives(
-            "", "git_status", world=f"chown -R 12345 {what}; git config core.fsmonitor \"touch $PWNED;\" || true",
+            "",
+            "git_status",
+            world=f'chown -R 12345 {what}; git config core.fsmonitor "touch $PWNED;" || true',
             shows=("",),
-        )  # fmt: skip
+        )
     )
 
 
