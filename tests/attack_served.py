@@ -24,7 +24,9 @@ ROOMY = (
 class Served:
     """`root` may be written, `logs` read, `outside` neither. `canary` must never be seen."""
 
-    def __init__(self, folder: Path, era: str = "legacy", more: str = "", profile: str = "development") -> None:
+    def __init__(
+        self, folder: Path, era: str = "legacy", more: str = "", profile: str = "development", limits: str = ROOMY
+    ) -> None:
         folder.chmod(0o700)
         self.apart = Apart(Path(os.path.realpath(folder)))
         self.canary = secrets.token_hex(12)
@@ -34,7 +36,7 @@ class Served:
         (self.outside / "keep.txt").write_text("keep\n")
         for name in ("secret.txt", f"name-{self.canary}"):
             (self.outside / name).write_text(f"{self.canary}\n")
-        self.apart.write_policy(profile=profile, more=f"    - {{path: {self.logs}, access: read}}\n{more}{ROOMY}")
+        self.apart.write_policy(profile=profile, more=f"    - {{path: {self.logs}, access: read}}\n{more}{limits}")
         self.era, self._rooms, self.judged = era, 0, self.root
         self.peer: Peer = self.apart.peer(era=era)
         self.kept = seen(self.outside)
