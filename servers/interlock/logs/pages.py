@@ -234,7 +234,8 @@ def _mark(survey: Survey, entries: list[Entry], count: int, every: list[int]) ->
     before = sum(every[:begun]) / total if total else 0.0
     if begun >= 2 and before < 1:
         missing = count * before / (1 - before) if before < 1 else 0.0
-        if missing >= 12 or any(entry.level in ("E", "F") for entry in entries):
+        # A rare one may well begin late by chance: errors are news where three lines of it are missing before.
+        if missing >= (3 if any(entry.level in ("E", "F") for entry in entries) else 12):
             first = min((t for t in (survey.times_of(entry)[0] for entry in entries) if t is not None), default=None)
             return (f"+new {shown_time(first, day=False)}" if first is not None else "+new"), 14.0
     peak = max(range(BINS), key=lambda number: bins[number])
@@ -319,11 +320,12 @@ def template_page(survey: Survey, budget: Budget, id: str, room: int) -> tuple[s
                 for name, share in (("min", 0), ("p50", 0.5), ("p95", 0.95), ("max", 1))
             )
             out.append(f"  {slot.name}: {spread} ({len(set(values))} values in {len(values)} sampled lines)")
-    for place, values_seen in top_words(lines)[:6]:
+    for place, values_seen in [(place, seen) for place, seen in top_words(lines) if seen[0][1] > 1][:6]:
         seen = ", ".join(f"{short(word, 60)} {n}" for word, n in values_seen)
         out.append(f"  word {place + 1}: {seen}")
     out += [f"eg {_cursor(survey, entry)} {short(entry.example, 300)}" for entry in entries[:3]]
-    out += [f"   {short(line, 300)}" for line in lines[:3]]
+    known = {entry.example for entry in entries[:3]}
+    out += [f"   {short(line, 300)}" for line in lines if line not in known][:3]
     text = "\n".join(out)
     header = facts(
         budget,

@@ -280,6 +280,8 @@ def _analyze(server: Logs, call: Call) -> Result:
     notes = []
     if output.timed_out:
         notes.append(f"INCOMPLETE: ended after {LONG:.0f} s")
+    if output.over:
+        notes.append("INCOMPLETE: the sandbox ended a step that took more memory, processes or CPU time than it has")
     if output.truncated:
         notes.append("output over 1,000,000 bytes was cut")
     if any(output.codes):
