@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -196,32 +195,4 @@ def test_the_first_commit_of_a_repository(world: Workshop):
     assert git(world.repo, "log", "--format=%s") == "first"
     assert not world.undo(reply.id).is_error
     assert git(world.repo, "status", "--porcelain") == "?? a.txt"
-    world.close()
-
-
-@pytest.fixture
-def ssh_key(tmp_path: Path) -> Path:
-    key = tmp_path / "signing"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    return key
-
-
-def test_commits_are_signed_where_the_repository_asks_for_it(world: Workshop, ssh_key: Path):
-    git(world.repo, "config", "commit.gpgsign", "true")
-    git(world.repo, "config", "gpg.format", "ssh")
-    world.open()
-    world.write("a.txt", "signed\n")
-    assert "signs" in world.refused("git_commit", "invalid", message="x", all=True).text
-    world.close()
-    world.section = (
-        f"  repositories: ['{world.folder}/repo']\n  author: {{name: bot, email: bot@example.com}}\n"
-        f"  signing: {{program: /usr/bin/ssh-keygen, key: '{ssh_key}'}}\n"
-    )
-    world.network = True
-    world.open()
-    world.ok("git_commit", message="signed", all=True)
-    allowed = world.folder / "allowed"
-    allowed.write_text(f"bot@example.com {ssh_key.with_suffix('.pub').read_text()}")
-    out = git(world.repo, "-c", f"gpg.ssh.allowedSignersFile={allowed}", "log", "-1", "--format=%G?")
-    assert out == "G"
     world.close()
