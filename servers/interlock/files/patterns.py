@@ -58,13 +58,13 @@ def compile_pattern(text: str, *, literal: bool, ignore_case: bool) -> Pattern:
         text.encode()
     except UnicodeEncodeError:
         raise _bad("the pattern holds half a character") from None
-    if ignore_case and not text.isascii():
-        raise _bad("ignore_case works for ASCII patterns only", "write both cases as a class, [äÄ]")
+    spelled = ignore_case and not text.isascii()  # both cases written out: the engines' tables of letters may differ
+    ignore_case = ignore_case and not spelled
     if literal:
-        ripgrep = plain = "".join(map(_quoted, text))
+        ripgrep = plain = "".join(map(_either if spelled else _quoted, text))
         edges = False
     else:
-        translated = _Translation(text)
+        translated = _Translation(text, spelled)
         ripgrep, plain, edges = translated.ripgrep, translated.re2, translated.edges
     options = re2.Options()
     options.log_errors = False
@@ -83,9 +83,11 @@ def compile_pattern(text: str, *, literal: bool, ignore_case: bool) -> Pattern:
 class _Translation:
     """One pass over the pattern; unknown syntax is refused, not passed on."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, spelled: bool) -> None:
         self._text = text
         self._at = 0
+        self._spelled = spelled
+        self._quoted = _either if spelled else _quoted
         self.edges = False
         rg: list[str] = []
         plain: list[str] = []
@@ -111,7 +113,7 @@ class _Translation:
             return made, made
         if c in "*+?|)^.":
             return c, c
-        return _quoted(c), _quoted(c)
+        return self._quoted(c), self._quoted(c)
 
     def _take(self) -> str:
         c = self._text[self._at : self._at + 1]
@@ -133,7 +135,7 @@ class _Translation:
             raise _bad(f"\\{c} is not supported", "characters, classes, groups, | * + ? {} ^ $ . \\d \\w \\s \\b are")
         if c in _CONTROLS:
             return _CONTROLS[c], _CONTROLS[c]
-        return _quoted(c), _quoted(c)
+        return self._quoted(c), self._quoted(c)
 
     def _group(self) -> tuple[str, str]:
         if self._text[self._at : self._at + 1] != "?":
@@ -180,6 +182,8 @@ class _Translation:
                 low = _CONTROLS.get(d) or _quoted(d)
             else:
                 low = _quoted(c)
+                if self._spelled:
+                    items += map(_quoted, _cases(c) - {c})
             if self._text[self._at : self._at + 1] == "-" and self._text[self._at + 1 : self._at + 2] not in ("]", ""):
                 self._at += 1
                 high = self._take()
@@ -190,6 +194,8 @@ class _Translation:
                 if high == "[":
                     raise _bad("a [ in [ ] is written \\[")
                 items.append(f"{low}-{_quoted(high)}")
+                if self._spelled:
+                    items += _other_range(low, high)
             else:
                 items.append(low)
         return f"[{'^' if negated else ''}{''.join(items)}]"
@@ -200,7 +206,26 @@ class _Translation:
         if name not in _POSIX:
             raise _bad("a [: in [ ] begins a class that is not known")
         self._at = end + 2
-        return _POSIX[name]
+        return _POSIX["alpha" if self._spelled and name in ("lower", "upper") else name]
+
+
+def _cases(c: str) -> set[str]:
+    """The letter in both cases, where each is one letter."""
+    return {c, *(other for other in (c.lower(), c.upper()) if len(other) == 1)}
+
+
+def _either(c: str) -> str:
+    """One character in either case."""
+    cases = sorted(_cases(c))
+    return _quoted(c) if len(cases) == 1 else f"[{''.join(map(_quoted, cases))}]"
+
+
+def _other_range(low: str, high: str) -> list[str]:
+    """A range of letters in the other case. Raises Refused where there is no such range."""
+    if not (low.isascii() and high.isascii()):
+        raise _bad("a range of such letters has no other case", "write the letters out")
+    same = low.isalpha() and high.isalpha() and low.islower() == high.islower()
+    return [f"{low.swapcase()}-{high.swapcase()}"] if same else []
 
 
 def _quoted(c: str) -> str:

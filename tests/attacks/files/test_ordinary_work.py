@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -16,10 +18,17 @@ TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
 PASSWORD = "Hunter2" + "xyz9Quux"
 
 
-@pytest.fixture(scope="module", params=ERAS)
-def at(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("ordinary"), era=request.param) as made:
-        yield made
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Served]]:
+    """A server in each era, by turns: what a case does is the same in both."""
+    with ExitStack() as stack:
+        made = [stack.enter_context(served(tmp_path_factory.mktemp("ordinary"), era=era)) for era in ERAS]
+        yield cycle(made)
+
+
+@pytest.fixture
+def at(both: Iterator[Served]) -> Served:
+    return next(both)
 
 
 # ---------------------------------------------------------------- names
@@ -303,6 +312,8 @@ SEARCHES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
     "whatever the case": ({"pattern": "GUIDE", "ignore_case": True}, ["guide.md"], ["app.py"]),
     "letters of a language": ({"pattern": "Straße"}, ["straße.md"], ["guide.md"]),
     "their case": ({"pattern": "grösse", "ignore_case": True}, ["straße.md"], ["guide.md"]),
+    "their case, by a pattern": ({"pattern": "^STRA[ß]E U.D gr[ÖX][a-s]+$", "ignore_case": True}, ["straße"], []),
+    "their case, literally": ({"pattern": "straße und", "ignore_case": True, "literal": True}, ["straße"], ["guide"]),
     "in some files": ({"pattern": "main", "glob": "*.py"}, ["app.py"], ["mod.ts", "guide.md"]),
     "in a folder by glob": ({"pattern": "main", "glob": "src/**/*.ts"}, ["mod.ts"], ["app.py"]),
     "of several kinds": ({"pattern": "main", "glob": "*.{md,yaml}"}, ["guide.md", "app.yaml"], ["app.py"]),

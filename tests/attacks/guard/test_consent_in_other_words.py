@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,17 @@ from interlock.guard.state import State
 RULES = 'rules: {asked: {ask: [files.write, files.move, files.delete], reason: "all of it is reviewed"}}\n'
 
 
-@pytest.fixture(scope="module", params=ERAS)
-def at(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("consent"), era=request.param, more=RULES) as made:
-        yield made
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Served]]:
+    """A server in each era, by turns: what a case does is the same in both."""
+    with ExitStack() as stack:
+        made = [stack.enter_context(served(tmp_path_factory.mktemp("consent"), era=era, more=RULES)) for era in ERAS]
+        yield cycle(made)
+
+
+@pytest.fixture
+def at(both: Iterator[Served]) -> Served:
+    return next(both)
 
 
 def ledger(at: Served, act: Callable[[Approvals, Person], Any]) -> Any:
