@@ -8,6 +8,8 @@ from itertools import product
 
 import pytest
 
+from .conftest import deployment
+
 pytestmark = pytest.mark.anyio
 HIDDEN = "swordfish-" + "is-not-enough-77"
 CODED = base64.b64encode(HIDDEN.encode()).decode()
@@ -139,6 +141,26 @@ async def test_events_once_each_and_harmless_to_show(place):
     assert HIDDEN not in reply.text and "\x1b" not in reply.text
 
 
+async def test_why_a_rollout_is_stuck_is_told_once_and_of_this_workload_alone(place):
+    place.kubectl("create", "quota", "small", "--hard=pods=3")
+    place.kubectl("create", "-f", "-", input=deployment("web-api", 4))
+
+    def refused() -> bool:
+        return place.kubectl("get", "events").count("exceeded quota") > 2
+
+    place.cluster.until(refused, "the quota refuses nothing")
+    async with place.installation.agent("kubectl") as agent:
+        at = {"namespace": place.namespace}
+        status = await agent.call("kubectl_rollout_status", kind="deploy", name="web-api", wait=1, **at)
+        about = await agent.call("kubectl_events", about="deploy/web-api", warnings=True, **at)
+        other = await agent.call("kubectl_events", about="deploy/web", **at)
+        wrong = await agent.call("kubectl_rollout_status", kind="cm", name="kube-root-ca.crt", **at)
+    assert "not done" in status.text and status.text.count("warning:") == 1, status.text
+    assert "exceeded quota: small" in status.text and about.text.count("FailedCreate") == 1, about.text
+    assert "web-api" not in other.text and "ScalingReplicaSet" in other.text and "Pod/web-" in other.text, other.text
+    assert wrong.is_error and "do not roll out" in wrong.text
+
+
 async def test_pages_go_on_where_they_ended(place):
     items = [
         {
@@ -158,7 +180,15 @@ async def test_pages_go_on_where_they_ended(place):
             cursor = reply.text.partition("cursor=")[2].split()[0] if "cursor=" in reply.text else ""
             if not cursor:
                 break
-        bad = await agent.call("kubectl_get", kind="cm", namespace=place.namespace, cursor="???")
+        at = {"kind": "cm", "namespace": place.namespace}
+        names = await agent.call("kubectl_get", path=".metadata.name", limit=50, **at)
+        more = await agent.call("kubectl_get", path=".metadata.name", limit=50, cursor="MTAw", **at)
+        chosen = await agent.call("kubectl_get", output="yaml", limit=1, selector="!absent", **at)
+        bad = await agent.call("kubectl_get", cursor="???", **at)
+    assert ": 121 found, 1-50 shown; more with cursor=NTA" in names.text.splitlines()[0], names.text
+    assert names.text.count("item-") == 100 and "item-049  item-049" in names.text
+    assert "121 found, 101-121 shown" in more.text and "cursor" not in more.text
+    assert "more than 1 found, 1-1 shown; more with cursor=MQ" in chosen.text, chosen.text
     assert seen == [one["metadata"]["name"] for one in items]
     assert bad.code == "invalid"
 
@@ -192,7 +222,7 @@ async def test_selectors_paths_sorting_and_explaining_work(place):
         mixed = await agent.call("kubectl_get", kind="deploy,po", **at)
         explained = await agent.call("kubectl_get", kind="deploy", path=".spec.replicas", output="explain")
     assert "2 found" in one.text and "0 found" in none.text
-    assert phases.text.count(": Running") == 2
+    assert phases.text.count("  Running") == 2
     assert not sorted_.is_error and "3 found" in mixed.text and "deployment.apps/web" in mixed.text
     assert "desired pods" in explained.text
 

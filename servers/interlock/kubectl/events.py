@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from interlock.guard.model import Call, Look, Result
 
@@ -12,7 +13,12 @@ from .discovery import unknown_kind
 from .objects import Object
 from .worded import without_logins
 
-_MOST = 60
+_MOST: Final = 60
+_OWNERS: Final = frozenset(("deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs"))
+# What controllers append to the name of what they make something for: a number, hashes without vowels.
+_HASH: Final = "-[bcdfghjklmnpqrstvwxz2456789]{5,10}"
+_MADE: Final = re.compile(rf"(?:-\d{{1,10}})?(?:{_HASH}){{0,2}}")
+_MADE_NAMES: Final = re.compile(rf"…?{_HASH}\b")
 
 if TYPE_CHECKING:
     from interlock.guard.pipeline import Permit
@@ -47,11 +53,12 @@ def run(kubectl: Kubectl, permit: Permit) -> Result:
     args, plan = permit.call.arguments, permit.look.plan
     assert isinstance(args, Events) and isinstance(plan, ReadPlan)
     target = plan.targets[0]
-    wanted = ["type=Warning"] if args.warnings else []
+    wanted, family = ["type=Warning"] if args.warnings else [], ""
     if len(plan.targets) > 1:
         about = plan.targets[1]
-        wanted += [f"involvedObject.kind={about.resource.kind}"]
-        wanted += [f"involvedObject.name={about.name}"] if about.name else []
+        family = about.name if about.resource.name in _OWNERS else ""
+        wanted += [] if family else [f"involvedObject.kind={about.resource.kind}"]
+        wanted += [f"involvedObject.name={about.name}"] if about.name and not family else []
     query = {"fieldSelector": ",".join(wanted)} if wanted else {}
     everywhere = target.namespace == "*"
     path = target.resource.path("" if everywhere else target.namespace)
@@ -60,12 +67,19 @@ def run(kubectl: Kubectl, permit: Permit) -> Result:
         items = [
             one for one in items if plan.bounds.in_namespaces(target.context, one["metadata"].get("namespace", ""))
         ]
+    items = [one for one in items if belongs(one, family)] if family else items
     redacted, count = kubectl.detector.redact_value([_told(one) for one in items], target.text)
     lines = grouped(redacted)
     header = f"{target.context}/{target.namespace}: {len(items)} events, {len(lines)} different"
     if len(lines) > _MOST:
         header += f", the latest {_MOST} shown"
     return Result("\n".join(lines[:_MOST]), header=header, untrusted=True, redactions=count)
+
+
+def belongs(event: Object, name: str) -> bool:
+    """Whether an event is about the workload of that name, or what its controllers named after it."""
+    about = str((event.get("involvedObject") or {}).get("name") or "")
+    return about.startswith(name) and _MADE.fullmatch(about[len(name) :]) is not None
 
 
 def _told(one: Object) -> Object:
@@ -85,7 +99,8 @@ def grouped(events: list[Any]) -> list[str]:
         about = one.get("involvedObject") or {}
         message = " ".join(str(one.get("message") or "").split())[:400]
         owner = str(about.get("name") or "")
-        short = message.replace(owner, "…") if owner else message
+        short = _MADE_NAMES.sub("…", message.replace(owner, "…") if owner else message)
+        short = short.removeprefix("(combined from similar events): ")
         key = (str(one.get("type")), str(one.get("reason")), str(about.get("kind")), short)
         count = int(one.get("count") or (one.get("series") or {}).get("count") or 1)
         kept = found.setdefault(key, [0, "", set(), message])
@@ -105,7 +120,8 @@ def grouped(events: list[Any]) -> list[str]:
 
 def _last(one: Object) -> str:
     series = one.get("series") or {}
-    return str(
+    at = str(
         one.get("lastTimestamp") or series.get("lastObservedTime") or one.get("eventTime")
         or (one.get("metadata") or {}).get("creationTimestamp") or ""
     )  # fmt: skip
+    return f"{at[:19]}Z" if "." in at else at

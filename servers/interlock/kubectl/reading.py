@@ -5,8 +5,6 @@ Whatever comes from a cluster is redacted whole before rows, paths or lines are 
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -17,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from interlock.guard.errors import Code, Failed, Refused
 from interlock.guard.model import Call, Look, Result
 
-from . import discovery, jsonpath, names
+from . import discovery, jsonpath, listing, names
 from .arguments import COLUMNS, Describe, Get, Logs, Top
 from .bounds import EVERYWHERE, Bounds
 from .cluster import ClusterError
 from .discovery import Resource
-from .objects import Object, Target, dump, metadata, named
+from .listing import MARGIN, cursor_of, offset_of
+from .objects import Target
 from .worded import without_logins
 
 if TYPE_CHECKING:
@@ -30,9 +29,11 @@ if TYPE_CHECKING:
 
     from .tools import Kubectl
 
-_MARGIN: Final = 600  # characters of an answer that are not the cluster's
 _EXTRA_LINES: Final = 200  # log lines above a tail, so that a secret that begins there is seen whole
 _LOG_BYTES: Final = 4 << 20
+_SPAN: Final = re.compile(r"(?:\d{1,9}[ydhms])+")
+_PART: Final = re.compile(r"(\d{1,9})([ydhms])")
+_SECONDS: Final = {"y": 31_536_000, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _WORDS: Final = re.compile(r"\S+(?: \S+)*")
 
 
@@ -101,7 +102,7 @@ def run_get(kubectl: Kubectl, permit: Permit) -> Result:
         return _explain(kubectl, args, plan)
     objects = args.output in ("yaml", "json") or args.path or any(target.resource.secret for target in plan.targets)
     if objects:
-        return _objects(kubectl, call, args, plan)
+        return listing.run_objects(kubectl, call, args, plan.targets, plan.bounds)
     return _table(kubectl, call, args, plan)
 
 
@@ -146,7 +147,7 @@ def _order(kubectl: Kubectl, args: Get, target: Target, bounds: Bounds) -> dict[
     """The place of each object by what the path leads to in what may be shown of it: hidden values have no order."""
     steps = jsonpath.parse(args.sort_by)
     keys: list[tuple[float, str, str, str]] = []
-    for place, one in _items(kubectl, args, target, bounds):
+    for place, one in listing.every(kubectl, args, target, bounds):
         value = next(iter(jsonpath.select(kubectl.shower.shown(one, place.text)[0], steps)), "")
         text = "" if "[secret:" in str(value) else str(value)
         number = float(value) if isinstance(value, (int, float)) else 0.0
@@ -156,7 +157,7 @@ def _order(kubectl: Kubectl, args: Get, target: Target, bounds: Bounds) -> dict[
 
 def _hidden(kubectl: Kubectl, args: Get, target: Target, bounds: Bounds) -> set[str]:
     found: set[str] = set()
-    for place, one in _items(kubectl, args, target, bounds):
+    for place, one in listing.every(kubectl, args, target, bounds):
         found |= kubectl.shower.hidden(one, kubectl.shower.shown(one, place.text)[0])
     return found
 
@@ -207,7 +208,7 @@ class _Rows:
     def names_only(self, kind: str) -> None:
         prefix = f"{kind}/" if kind else ""
         self.rows = [prefix + row.split(None, 1)[0] for row in self.rows]
-        self.head = ""
+        self.head, self._columns = "", {}
 
     def summary(self) -> str:
         """How many of each status, where the table has one."""
@@ -232,15 +233,18 @@ class _Rows:
 
 
 def _number(text: str) -> float:
+    """What a cell sorts by: spans such as `2m13s` in seconds, else the number that it begins with."""
+    if _SPAN.fullmatch(text):
+        return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
     digits = re.match(r"\d{1,15}", text)
     return float(digits.group()) if digits else 0.0
 
 
 def _page(blocks: list[_Rows], args: Get | None, call: Call, first: Target, redactions: int) -> Result:
     """As many rows as were asked for and fit; without `args` the first ones, and no cursor."""
-    offset, total = _offset(args.cursor) if args else 0, sum(block.total for block in blocks)
+    offset, total = offset_of(args.cursor) if args else 0, sum(block.total for block in blocks)
     most = args.limit if args else total
-    room = call.policy.limits.result_chars - _MARGIN
+    room = call.policy.limits.result_chars - MARGIN
     lines: list[str] = []
     shown = seen = 0
     for block in blocks:
@@ -258,22 +262,9 @@ def _page(blocks: list[_Rows], args: Get | None, call: Call, first: Target, reda
     if shown < total:
         header += f", {offset + 1}-{offset + shown} shown" if shown else ", none shown"
         if args and offset + shown < total and shown:
-            header += f"; more with cursor={_cursor(offset + shown)}"
+            header += f"; more with cursor={cursor_of(offset + shown)}"
     header += f" ({summary})" if summary else ""
     return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions, truncated=shown < total)
-
-
-def _cursor(offset: int) -> str:
-    return base64.urlsafe_b64encode(str(offset).encode()).decode().rstrip("=")
-
-
-def _offset(cursor: str) -> int:
-    if not cursor:
-        return 0
-    try:
-        return max(0, int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))))
-    except ValueError:
-        raise Refused(Code.INVALID, "this cursor is not one of ours", hint="ask without a cursor") from None
 
 
 def _scope(first: Target) -> list[str]:
@@ -289,89 +280,6 @@ def _where(args: Get, first: Target) -> list[str]:
     return made
 
 
-# ---------------------------------------------------------------- objects
-
-
-def _objects(kubectl: Kubectl, call: Call, args: Get, plan: ReadPlan) -> Result:
-    first = plan.targets[0]
-    items: list[tuple[Target, Object]] = []
-    for target in plan.targets:
-        items += _items(kubectl, args, target, plan.bounds)
-    redactions, shown = 0, []
-    for target, one in items:
-        made, count = kubectl.shower.shown(one, target.text)
-        redactions += count
-        shown.append(made)
-    if args.path:
-        return _selected(args, first, shown, redactions)
-    if args.output in ("table", "wide", "name"):
-        return _secrets(first, shown, redactions)
-    offset = _offset(args.cursor)
-    page: list[str] = []
-    room = call.policy.limits.result_chars - _MARGIN
-    for one in shown[offset : offset + args.limit]:
-        text = dump(one) if args.output == "yaml" else json.dumps(one, ensure_ascii=False, separators=(",", ":"))
-        if page and len(text) > room:
-            break
-        page.append(text.rstrip("\n"))
-        room -= len(text) + 4
-    header = f"{first.context}/{first.namespace or 'cluster'}: {len(shown)} found"
-    if offset + len(page) < len(shown):
-        header += f", {offset + 1}-{offset + len(page)} shown; more with cursor={_cursor(offset + len(page))}"
-    between = "\n---\n" if args.output == "yaml" else "\n"
-    return Result(between.join(page), header=header, untrusted=True, redactions=redactions)
-
-
-def _items(kubectl: Kubectl, args: Get, target: Target, bounds: Bounds) -> list[tuple[Target, Object]]:
-    if target.name:
-        return [(target, kubectl.cluster.get(target.context, target.path))]
-    query = {"labelSelector": args.selector} if args.selector else {}
-    query |= {"fieldSelector": args.field_selector} if args.field_selector else {}
-    namespace = "" if target.namespace == EVERYWHERE else target.namespace
-    found = kubectl.cluster.get(target.context, target.resource.path(namespace), **query, limit="5000")
-    items = []
-    for one in found.get("items") or ():
-        where = str(metadata(one).get("namespace") or "")
-        if target.resource.namespaced and not bounds.in_namespaces(target.context, where):
-            continue
-        one = {"apiVersion": target.resource.api_version, "kind": target.resource.kind, **one}
-        items.append((Target(target.context, target.resource, where, named(one)), one))
-    return items
-
-
-def _selected(args: Get, first: Target, shown: list[Any], redactions: int) -> Result:
-    header = f"{first.text} {args.path}"
-    if args.path.startswith(COLUMNS):
-        heads, paths = jsonpath.columns(args.path.removeprefix(COLUMNS))
-        rows = [heads, *([jsonpath.words(jsonpath.select(one, path)) or "<none>" for path in paths] for one in shown)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions)
-    whole = [{"items": shown}] if ".items" in args.path and not first.name else shown
-    parts = jsonpath.template(args.path)
-    if parts is not None:
-        lines = [jsonpath.render(one, parts) for one in whole]
-        return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions)
-    steps = jsonpath.parse(args.path)
-    lines = []
-    for one in whole:
-        label = f"{named(one)}: " if whole is shown and not first.name and len(shown) > 1 else ""
-        lines.append(label + jsonpath.words(jsonpath.select(one, steps)))
-    return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions)
-
-
-def _secrets(first: Target, shown: list[Object], redactions: int) -> Result:
-    lines = []
-    for one in shown:
-        if one.get("kind") != "Secret":
-            lines.append(f"{one.get('kind', '')} {named(one)}")
-            continue
-        lines.append(f"{named(one)}  type={one.get('type', 'Opaque')}")
-        lines += [f"  {key}  {value}" for key, value in (one.get("data") or {}).items()]
-    header = f"{first.context}/{first.namespace or 'cluster'}: {len(shown)} found; values of Secrets are never shown"
-    return Result("\n".join(lines), header=header, untrusted=True, redactions=redactions)
-
-
 # ---------------------------------------------------------------- describe, logs, top
 
 
@@ -381,7 +289,7 @@ def run_describe(kubectl: Kubectl, permit: Permit) -> Result:
     target = plan.targets[0]
     if target.resource.secret:
         shown, count = kubectl.shower.shown(kubectl.cluster.get(target.context, target.path), target.text)
-        return _secrets(target, [shown], count)
+        return listing.secrets(target, [shown], count)
     argv = ["describe", f"--namespace={target.namespace}"] if target.namespace else ["describe"]
     argv += ["--", target.resource.argument, target.name]
     with ThreadPoolExecutor(1) as pool:  # both at once: the text, and the object whose secrets it must not show
@@ -392,8 +300,25 @@ def run_describe(kubectl: Kubectl, permit: Permit) -> Result:
     text = without(without_logins(text), kubectl.shower.hidden(raw, shown))
     redacted = kubectl.detector.redact(text, target.text)
     kept = [line for line in redacted.text.splitlines() if "last-applied-configuration" not in line]
+    if target.resource.name == "nodes":
+        kept = _pods_within(kept, plan.bounds, target.context)
     header = f"{target.context}/{target.namespace or 'cluster'}: {target.resource.name}/{target.name}"
     return Result("\n".join(kept), header=header, untrusted=True, redactions=redacted.count)
+
+
+def _pods_within(lines: list[str], bounds: Bounds, context: str) -> list[str]:
+    """What describe tells of a node, without the pods of namespaces that are out of bounds."""
+    kept, listed = [], False
+    for line in lines:
+        if line.startswith("Non-terminated Pods:"):
+            listed, line = True, "Non-terminated Pods (within bounds):"
+        elif not line.startswith(" "):
+            listed = False
+        namespace = line.split(None, 1)[0] if line.strip() else ""
+        row = listed and line.startswith(" ") and namespace not in ("Namespace", "---------")
+        if not row or bounds.in_namespaces(context, namespace):
+            kept.append(line)
+    return kept
 
 
 def without(text: str, hidden: set[str]) -> str:
@@ -421,7 +346,7 @@ def run_logs(kubectl: Kubectl, permit: Permit) -> Result:
     if args.contains:
         lines = [line for line in lines if args.contains in line]
     lines = [line if len(line) <= 2000 else f"{line[:2000]}… [cut]" for line in lines[-args.tail :]]
-    room, kept = permit.call.policy.limits.result_chars - _MARGIN, 0
+    room, kept = permit.call.policy.limits.result_chars - MARGIN, 0
     while kept < len(lines) and room > len(lines[-kept - 1]):
         room -= len(lines[-kept - 1]) + 1
         kept += 1

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from interlock.guard.errors import Code, Refused
+from interlock.guard.errors import Code, Failed, Refused
 from interlock.guard.model import Result
 
 from .arguments import RolloutStatus
@@ -73,6 +73,8 @@ def run_status(kubectl: Kubectl, permit: Permit) -> Result:
     args, plan, link = permit.call.arguments, permit.look.plan, permit.call.link
     assert isinstance(args, RolloutStatus) and isinstance(plan, ReadPlan)
     target = plan.targets[0]
+    if target.resource.name not in ("deployments", "statefulsets", "daemonsets"):
+        raise Failed(f"{target.resource.name} do not roll out", hint="deployments, statefulsets and daemonsets do")
     start = time.monotonic()
     while True:
         live = kubectl.cluster.get(target.context, target.path)
@@ -118,38 +120,50 @@ def why(kubectl: Kubectl, target: Target, live: Object) -> list[str]:
         for c in (live.get("status") or {}).get("conditions") or ()
         if c.get("status") != "True" or c.get("type") == "ReplicaFailure"
     ]
-    labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    selector = _selector((live.get("spec") or {}).get("selector") or {})
     pods = kubectl.cluster.get(
         target.context, f"/api/v1/namespaces/{target.namespace}/pods", labelSelector=selector, limit="200"
     )
     waiting: dict[str, list[str]] = {}
-    for pod in pods.get("items") or ():
+    for pod in pods.get("items") or () if selector else ():
         for what in _trouble(pod):
             waiting.setdefault(what, []).append(named(pod))
-    lines += [f"{len(who)} pods ({', '.join(who[:3])}): {what}" for what, who in waiting.items()]
-    from .events import grouped
+    for what, who in waiting.items():
+        lines.append(f"{len(who)} {'pods' if len(who) > 1 else 'pod'} ({', '.join(who[:3])}): {what}")
+    from .events import belongs, grouped
 
     query = {"fieldSelector": "type=Warning", "limit": "500"}
     events = kubectl.cluster.get(target.context, f"/api/v1/namespaces/{target.namespace}/events", **query)
-    mine = [
-        one for one in events.get("items") or ()
-        if str((one.get("involvedObject") or {}).get("name", "")).startswith(target.name)
-    ]  # fmt: skip
+    mine = [one for one in events.get("items") or () if belongs(one, target.name)]
     lines += [f"warning: {line}" for line in grouped(mine)[:8]]
     return lines or ["nothing says why; kubectl_events and kubectl_describe may"]
+
+
+def _selector(selector: Mapping[str, Any]) -> str:
+    """A LabelSelector as the API takes it in a query; empty where it has no conditions."""
+    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for one in selector.get("matchExpressions") or ():
+        key, values = one.get("key"), ",".join(one.get("values") or ())
+        made = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
+        parts.append(str(made.get(str(one.get("operator")), f"!{key}")))
+    return ",".join(parts)
 
 
 def _trouble(pod: Object) -> list[str]:
     status = pod.get("status") or {}
     found = []
-    for one in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
-        waiting = (one.get("state") or {}).get("waiting") or {}
-        ended = (one.get("lastState") or {}).get("terminated") or (one.get("state") or {}).get("terminated") or {}
-        if waiting:
-            found.append(f"container {one.get('name')} waits: {waiting.get('reason', '')} {waiting.get('message', '')}")
+    first = status.get("initContainerStatuses") or []
+    for one in [*first, *(status.get("containerStatuses") or ())]:
+        state, who = one.get("state") or {}, f"container {one.get('name')} ({one.get('image')})"
+        ended = (one.get("lastState") or {}).get("terminated") or state.get("terminated") or {}
+        if waiting := state.get("waiting"):
+            found.append(f"{who} waits: {waiting.get('reason', '')} {waiting.get('message', '')}")
+        elif state.get("running") and not one.get("ready"):
+            why = "it runs before the others" if one in first else "its readiness probe does not succeed yet"
+            found.append(f"{who} runs but is not ready: {why}")
         if ended and ended.get("exitCode"):
-            found.append(f"container {one.get('name')} ended with {ended.get('exitCode')} {ended.get('reason', '')}")
+            times = f", restarted {one['restartCount']} times" if one.get("restartCount") else ""
+            found.append(f"{who} ended with {ended.get('exitCode')} {ended.get('reason', '')}{times}")
     if not found and status.get("phase") == "Pending":
         for one in status.get("conditions") or ():
             if one.get("type") == "PodScheduled" and one.get("status") == "False":
