@@ -1,4 +1,4 @@
-"""Commits signed by the policy's program, through the broker of a served, confined process; git itself verifies them."""
+"""Commits signed by the policy's program, through the broker of a served, confined process; git verifies them."""
 
 from __future__ import annotations
 

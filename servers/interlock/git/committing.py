@@ -16,18 +16,20 @@ from .contents import private, secret_file, shown_path
 from .effects import git_action, names_of
 from .names import tree_path
 from .outgoing import Limits, check_files, check_message
-from .patches import Changed, changed_files, is_ignored, stored_form
+from .patches import Changed, is_ignored, stored_form
 from .planning import (
     EXECUTABLE,
     LINK,
     PLAIN,
     Planned,
     Target,
+    changed_between,
     effect_of,
     fresh_index,
     head_tree,
     idle,
     no_conflicts,
+    tree_with,
     with_work_tree,
 )
 from .repositories import Facts
@@ -60,9 +62,9 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
     shield = protected_in(repo, section)
     if branch is not None:
         not_protected(branch, shield, "commit")
-    tree = _tree(repo, target)
+    tree = tree_with(repo, target)
     old = head_tree(repo)
-    files = _between(repo, old, tree)
+    files = changed_between(repo, old, tree)
     if not files and not arguments.allow_empty and not arguments.amend:
         raise Refused(
             Code.INVALID,
@@ -220,24 +222,6 @@ def _no_foreign_filter(repo: pygit2.Repository, path: str, data: bytes) -> None:
         raise Refused(Code.INVALID, f"{shown_path(path)} has a working-tree-encoding, which is not supported")
 
 
-def _tree(repo: pygit2.Repository, target: Target) -> str:
-    """The tree that the index with the target would give; the index itself stays as it is."""
-    try:
-        target.put(repo.index)
-        return str(repo.index.write_tree())
-    finally:
-        repo.index.read(True)
-
-
-def _between(repo: pygit2.Repository, old: pygit2.Tree | None, new: str) -> list[Changed]:
-    import pygit2
-
-    tree = repo.get(new)
-    assert isinstance(tree, pygit2.Tree)
-    diff = tree.diff_to_tree(swap=True) if old is None else old.diff_to_tree(tree)
-    return changed_files(diff, False)
-
-
 def _kept_message(repo: pygit2.Repository, arguments: Commit) -> str:
     """When amending without a message: the old one without our trailer, which is written anew."""
     import pygit2
@@ -257,7 +241,7 @@ def _amended(repo: pygit2.Repository, tree: str) -> tuple[list[str], list[Change
         raise Refused(Code.INVALID, "there is no commit to amend")
     last = repo.head.peel(pygit2.Commit)
     base = last.parents[0].tree if last.parent_ids else None
-    return [str(id) for id in last.parent_ids], _between(repo, base, tree)
+    return [str(id) for id in last.parent_ids], changed_between(repo, base, tree)
 
 
 def _published(repo: pygit2.Repository) -> list[str]:

@@ -44,6 +44,21 @@ def git_action(
     )
 
 
+def work_action(verb: str, facts: Facts, branch: str | None, effect: str, files: int, commits: int) -> Action:
+    """An action of git on a branch that is not protected, with how many files and commits it concerns."""
+    return git_action(
+        verb,
+        facts,
+        effect=effect,
+        branch=branch or "HEAD",
+        protected_branch=False,
+        force=False,
+        commits=commits,
+        files=files,
+        protected=False,
+    )
+
+
 def file_actions(facts: Facts, moves: Sequence[FileMove], policy: Policy) -> tuple[list[Action], list[str]]:
     """The actions on files, and reasons to ask: protected files of the work tree change only with a person."""
     from interlock.guard.policy.builtin import owned

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from interlock.guard.errors import Code, Refused
 from interlock.guard.model import Action, Call
@@ -21,33 +21,32 @@ from .branches import current_branch, not_protected, protected_in
 from .branching import commits
 from .conflicts import conflict_hunks, conflict_texts, path_of
 from .contents import shown_path
-from .effects import file_actions, git_action, names_of
+from .effects import file_actions, names_of, work_action
 from .outgoing import Limits, check_files, check_message
-from .patches import changed_files, entry_in
+from .patches import changed_files
 from .planning import (
     Mover,
     Planned,
     Target,
     effect_of,
-    fresh_index,
+    entries_of,
     head_tree,
-    idle,
     known_ids,
     move_digest,
-    no_conflicts,
+    settled_head,
     tree_changes,
+    tree_of,
     with_work_tree,
 )
 from .repositories import Facts
 from .transition import AdminMove, FileMove, RefMove, Transition
+from .unfinished import carry_on, give_up
 from .worktree import State, WorkTree, digest_of
 
 if TYPE_CHECKING:
     import pygit2
 
     from .tools import Git
-
-_ADMIN: Final = ("MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "REVERT_HEAD", "SQUASH_MSG")
 
 
 def plan_merge(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned:
@@ -56,9 +55,9 @@ def plan_merge(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> P
     assert isinstance(arguments, Merge)
     with_work_tree(facts)
     if arguments.continue_:
-        return _continue(git, repo, facts, call, arguments)
+        return carry_on(git, repo, facts, call, arguments)
     if arguments.abort:
-        return _abort(git, repo, facts, call)
+        return give_up(git, repo, facts, call)
     if not arguments.ref:
         raise Refused(Code.INVALID, "say what to merge: ref, or continue, or abort")
     theirs = revisions.commit(repo, arguments.ref)
@@ -71,23 +70,16 @@ def merge_of(
     arguments: Merge, ff_only: bool = False,
 ) -> Planned:  # fmt: skip
     """Bring `theirs` into the current branch. Raises Refused."""
-    import pygit2
-
-    idle(repo, facts)
-    fresh_index(repo)
-    no_conflicts(repo)
+    ours = settled_head(repo, facts)
     section = git.section(call.policy)
     branch = current_branch(repo)
-    if repo.head_is_unborn:
-        raise Refused(Code.INVALID, "there is no commit yet to merge into")
-    ours = repo.head.peel(pygit2.Commit)
     base = repo.merge_base(ours.id, theirs.id)
     if base == theirs.id:
         return _nothing(facts, branch, f"already up to date with {one_line(name, 60)}")
     forward = base == ours.id
     if branch is not None and not (forward and full == f"refs/remotes/{_own_remote(repo, branch)}/{branch}"):
         not_protected(branch, protected_in(repo, section), "merge")
-    incoming = _between(repo, str(ours.id), str(theirs.id))
+    incoming = revisions.between(repo, str(ours.id), str(theirs.id))
     word = f"merge {one_line(name, 80)} ({len(incoming)} commits)"
     if forward:
         return _move_to(git, repo, facts, call, branch, theirs, incoming, word)
@@ -109,17 +101,11 @@ def plan_revert(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> 
 
     arguments = call.arguments
     assert isinstance(arguments, Revert)
-    with_work_tree(facts)
-    idle(repo, facts)
-    fresh_index(repo)
-    no_conflicts(repo)
+    ours = settled_head(repo, facts)
     branch = current_branch(repo)
     if branch is not None:
         not_protected(branch, protected_in(repo, git.section(call.policy)), "revert commit")
     commit = revisions.commit(repo, arguments.ref)
-    if repo.head_is_unborn:
-        raise Refused(Code.INVALID, "there is no commit yet")
-    ours = repo.head.peel(pygit2.Commit)
     mainline = 1 if len(commit.parent_ids) > 1 else 0  # of a merge: what the merged branch brought
     try:
         merged = repo.revert_commit(commit, ours, mainline)
@@ -149,7 +135,6 @@ def _join(
     git: Git, repo: pygit2.Repository, facts: Facts, call: Call, branch: str | None, ours: pygit2.Commit,
     merged: pygit2.Index, joined: _Joined, keep: bool, incoming: list[str],
 ) -> Planned:  # fmt: skip
-    import pygit2
 
     conflicts = list(merged.conflicts) if merged.conflicts is not None else []
     if conflicts:
@@ -159,8 +144,7 @@ def _join(
     if joined.check:
         check_message(joined.message, git.detector)
     tree_id = merged.write_tree(repo)
-    tree = repo.get(tree_id)
-    assert isinstance(tree, pygit2.Tree)
+    tree = tree_of(repo, tree_id)
     target = tree_changes(ours.tree, tree)
     if not target.entries and joined.verb == "revert":
         return _nothing(facts, branch, "that is reverted already")
@@ -183,7 +167,7 @@ def _join(
 
     effect = effect_of(joined.verb, ours.id, tree_id, *joined.parents, joined.message)
     verb = "merge" if joined.verb == "merge" else "commit"
-    actions = [_action(verb, facts, branch, effect, len(moves), max(1, len(incoming)))]
+    actions = [work_action(verb, facts, branch, effect, len(moves), max(1, len(incoming)))]
     files_too, more = file_actions(facts, moves, call.policy)
     preview = f"{joined.word}\n{commits(git, repo, incoming)}\nfiles that change:\n{names_of(m.path for m in moves)}"
     planned = Planned(
@@ -213,7 +197,7 @@ def _move_to(
     files, asks = file_actions(facts, moves, call.policy)
     header = f"{word}: fast-forward to {str(theirs.id)[:12]}, {len(moves)} files changed"
     preview = f"{header}\n{commits(git, repo, incoming)}\nfiles that change:\n{names_of(m.path for m in moves)}"
-    actions = [_action("merge", facts, branch, effect, len(moves), len(incoming)), *files]
+    actions = [work_action("merge", facts, branch, effect, len(moves), len(incoming)), *files]
     return Planned(facts, transition, actions, preview, header, asks, text=names_of(m.path for m in moves))
 
 
@@ -233,14 +217,14 @@ def _conflicted(
     clean = Target()
     import pygit2
 
-    ours_entries = {entry.path: entry for entry in _entries(ours.tree, "")}
+    ours_entries = entries_of(ours.tree)
     theirs_paths = {entry.path for entry in merged}
     for entry in merged:
         if entry.path in texts:  # its three stages
             continue
-        old = ours_entries.get(entry.path)
-        if old is None or old.id != str(entry.id) or old.mode != int(entry.mode):
-            clean.entries[entry.path] = (str(entry.id), int(entry.mode))
+        new_entry = (str(entry.id), int(entry.mode))
+        if ours_entries.get(entry.path) != new_entry:
+            clean.entries[entry.path] = new_entry
     for path in ours_entries:
         if path not in theirs_paths and path not in texts:
             clean.entries[path] = None
@@ -286,141 +270,21 @@ def _conflicted(
         "git_merge(continue=true); or git_merge(abort=true)"
     )
     preview = f"{joined.word}, with conflicts written into:\n{names_of(texts)}"
-    actions: list[Action] = [_action(verb, facts, branch, effect, len(moves), 1), *files]
+    actions: list[Action] = [work_action(verb, facts, branch, effect, len(moves), 1), *files]
     return Planned(facts, transition, actions, preview, header, asks, text=conflict_hunks(git, facts, call, texts))
-
-
-def _continue(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, arguments: Merge) -> Planned:
-    """Stage the resolved files and make the commit that was waiting."""
-    import pygit2
-
-    from .committing import stage, staged_entry
-
-    mark = _open_mark(repo)
-    index = fresh_index(repo)
-    section = git.section(call.policy)
-    branch = current_branch(repo)
-    if branch is not None:
-        not_protected(branch, protected_in(repo, section), "commit")
-    open_paths = sorted({path_of(stages) for stages in (index.conflicts or ())})
-    tree = WorkTree(facts.root)
-    marked = []
-    for path in open_paths:
-        data = tree.read(path, section.max_file)
-        if data is not None and any(line.startswith((b"<<<<<<< ", b">>>>>>> ")) for line in data.split(b"\n")):
-            marked.append(path)
-    if marked:
-        raise Refused(
-            Code.CONFLICT,
-            f"conflict marks are still in {', '.join(shown_path(p) for p in marked[:5])}",
-            hint="resolve them with edit_file, then git_merge(continue=true)",
-        )
-    target = stage(git, repo, facts, call, [], False)
-    for path in open_paths:
-        staged = staged_entry(git, repo, facts, call, path)
-        target.entries[path] = staged
-    from .committing import _between as between
-    from .committing import _tree as tree_with
-
-    new_tree = tree_with(repo, target)
-    head = repo.head.peel(pygit2.Commit)
-    files = between(repo, head.tree, new_tree)
-    theirs = (facts.gitdir / mark).read_text("ascii", "replace").strip()
-    side = repo.get(theirs) if mark == "MERGE_HEAD" else None
-    own = [f for f in files if not (isinstance(side, pygit2.Commit) and _has(side.tree, f.path, f.new_id))]
-    asks = check_files(repo, facts.name, own, call.policy, git.detector, Limits(section.max_file, section.max_files))
-    message = arguments.message or _kept(facts)
-    check_message(message, git.detector)
-    git.committer.check(repo, facts, section)
-    parents = [str(head.id)] + ([theirs] if mark == "MERGE_HEAD" else [])
-    transition = Transition(facts, index=target.put, admin=_cleared(facts))
-    name = "HEAD" if branch is None else f"refs/heads/{branch}"
-
-    def complete(handle: pygit2.Repository, final: Call) -> None:
-        id = git.committer.commit(handle, section, final, message, pygit2.Oid(hex=new_tree), parents)
-        transition.refs.append(
-            RefMove(name, str(head.id), id, f"commit (merge): {one_line(message.split(chr(10))[0], 60)}")
-        )
-        planned.header = f"finished as {id[:12]} on {one_line(branch or 'a detached HEAD', 60)}"
-
-    effect = effect_of("continue", new_tree, *parents, message)
-    action = _action("merge" if mark == "MERGE_HEAD" else "commit", facts, branch, effect, len(files), 1)
-    preview = f"finish the {'merge' if mark == 'MERGE_HEAD' else 'revert'}:\n{names_of(f.path for f in files)}"
-    planned = Planned(facts, transition, [action], preview, "finished", asks, complete=complete)
-    return planned
-
-
-def _abort(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned:
-    """Back to HEAD in every path that the open merge or revert touches; other work stays."""
-    mark = _open_mark(repo)
-    index = fresh_index(repo)
-    tree = head_tree(repo)
-    target = Target()
-    diff = tree.diff_to_index(index) if tree is not None else index.diff_to_workdir()
-    for changed in changed_files(diff, False):
-        target.entries[changed.path] = entry_in(tree, changed.path)
-    for stages in index.conflicts or ():
-        for entry in stages:
-            if entry is not None:
-                target.entries[str(entry.path)] = entry_in(tree, str(entry.path))
-    moves = Mover(repo, facts).moves(target, known_ids(repo, tree), force=True)
-    transition = Transition(facts, files=moves, index=target.put, admin=_cleared(facts))
-    effect = effect_of("abort", mark, move_digest(moves))
-    files, asks = file_actions(facts, moves, call.policy)
-    branch = current_branch(repo)
-    header = f"the {'merge' if mark == 'MERGE_HEAD' else 'revert'} is given up; {len(moves)} files are as in HEAD"
-    actions = [_action("merge", facts, branch, effect, len(moves), 0), *files]
-    return Planned(facts, transition, actions, f"{header}:\n{names_of(m.path for m in moves)}", header, asks)
 
 
 # -------------------------------------------------------------------- small pieces
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    path: str
-    id: str
-    mode: int
-
-
-def _entries(tree: pygit2.Tree, prefix: str) -> list[_Entry]:
-    """Every file of a tree. Through an index in memory: fast, and names stay exact."""
-    import pygit2
-
-    index = pygit2.Index()
-    index.read_tree(tree)
-    return [_Entry(e.path, str(e.id), int(e.mode)) for e in index]
-
-
-def _has(tree: pygit2.Tree, path: str, id: str) -> bool:
-    entry = entry_in(tree, path)
-    return entry is not None and entry[0] == id
-
-
-def _action(verb: str, facts: Facts, branch: str | None, effect: str, files: int, count: int) -> Action:
-    return git_action(
-        verb, facts, effect=effect, branch=branch or "HEAD", protected_branch=False, force=False, commits=count,
-        files=files, protected=False,
-    )  # fmt: skip
-
-
 def _nothing(facts: Facts, branch: str | None, header: str) -> Planned:
     return Planned(
-        facts, Transition(facts), [_action("merge", facts, branch, effect_of("nothing", header), 0, 0)], header, header
+        facts,
+        Transition(facts),
+        [work_action("merge", facts, branch, effect_of("nothing", header), 0, 0)],
+        header,
+        header,
     )
-
-
-def _between(repo: pygit2.Repository, old: str, new: str) -> list[str]:
-    from pygit2.enums import SortMode
-
-    walker = repo.walk(new, SortMode.NONE)
-    walker.hide(old)
-    found = []
-    for commit in walker:
-        found.append(str(commit.id))
-        if len(found) >= 5000:
-            break
-    return found
 
 
 def _own_remote(repo: pygit2.Repository, branch: str) -> str:
@@ -428,35 +292,8 @@ def _own_remote(repo: pygit2.Repository, branch: str) -> str:
     return upstream.removeprefix("refs/remotes/").split("/")[0] if upstream else "origin"
 
 
-def _open_mark(repo: pygit2.Repository) -> str:
-    state = int(repo.state())
-    if state == 1:
-        return "MERGE_HEAD"
-    if state in (2, 3):
-        return "REVERT_HEAD"
-    raise Refused(Code.INVALID, "no merge or revert is open here")
-
-
 def _admin(facts: Facts, name: str, text: str) -> AdminMove:
     old = None
     with contextlib.suppress(OSError):
         old = (facts.gitdir / name).read_bytes()
     return AdminMove(name, old, text.encode("utf-8", "surrogateescape"))
-
-
-def _cleared(facts: Facts) -> list[AdminMove]:
-    moves = []
-    for name in _ADMIN:
-        try:
-            moves.append(AdminMove(name, (facts.gitdir / name).read_bytes(), None))
-        except OSError:
-            continue
-    return moves
-
-
-def _kept(facts: Facts) -> str:
-    try:
-        text = (facts.gitdir / "MERGE_MSG").read_text("utf-8", "surrogateescape")
-    except OSError:
-        return "Merge"
-    return "\n".join(line for line in text.split("\n") if not line.startswith("#")).strip() or "Merge"

@@ -16,7 +16,7 @@ from interlock.guard.model import Action, Call, Result
 
 from .contents import shown_path
 from .engine import UMASK
-from .patches import is_ignored, stored_form, tree_form
+from .patches import Changed, changed_files, is_ignored, stored_form, tree_form
 from .repositories import Facts
 from .transition import FileMove, Transition
 from .worktree import State, WorkTree, digest_of
@@ -81,8 +81,6 @@ class Target:
 
 def tree_changes(old: pygit2.Tree | None, new: pygit2.Tree) -> Target:
     """The paths at which two trees differ, with what the new one holds there."""
-    from .patches import changed_files
-
     target = Target()
     diff = new.diff_to_tree(swap=True) if old is None else old.diff_to_tree(new)
     for changed in changed_files(diff, False):
@@ -229,6 +227,54 @@ def fresh_index(repo: pygit2.Repository) -> pygit2.Index:
         ) from error
     index: pygit2.Index = repo.index
     return index
+
+
+def settled_head(repo: pygit2.Repository, facts: Facts) -> pygit2.Commit:
+    """The commit that a merge, a revert or a stash starts from: there is one, nothing is under way, no conflict open.
+
+    Raises Refused.
+    """
+    import pygit2
+
+    with_work_tree(facts)
+    idle(repo, facts)
+    fresh_index(repo)
+    no_conflicts(repo)
+    if repo.head_is_unborn:
+        raise Refused(Code.INVALID, "there is no commit yet")
+    return repo.head.peel(pygit2.Commit)
+
+
+def tree_of(repo: pygit2.Repository, id: str | pygit2.Oid) -> pygit2.Tree:
+    import pygit2
+
+    tree = repo.get(id)
+    assert isinstance(tree, pygit2.Tree)
+    return tree
+
+
+def entries_of(tree: pygit2.Tree) -> dict[str, tuple[str, int]]:
+    """Every file of a tree: id and mode by path. Through an index in memory: fast, and names stay exact."""
+    import pygit2
+
+    index = pygit2.Index()
+    index.read_tree(tree)
+    return {entry.path: (str(entry.id), int(entry.mode)) for entry in index}
+
+
+def tree_with(repo: pygit2.Repository, target: Target) -> str:
+    """The tree that the index with the target would give; the index itself stays as it is."""
+    try:
+        target.put(repo.index)
+        return str(repo.index.write_tree())
+    finally:
+        repo.index.read(True)
+
+
+def changed_between(repo: pygit2.Repository, old: pygit2.Tree | None, new: str) -> list[Changed]:
+    """The files at which two trees differ; `old` is None before the first commit."""
+    tree = tree_of(repo, new)
+    return changed_files(tree.diff_to_tree(swap=True) if old is None else old.diff_to_tree(tree), False)
 
 
 def no_conflicts(repo: pygit2.Repository) -> None:

@@ -85,6 +85,20 @@ def resolve(repo: pygit2.Repository, text: str) -> pygit2.Object:
         raise _unknown(text) from error
 
 
+def between(repo: pygit2.Repository, old: str, new: str) -> list[str]:
+    """Ids of the commits that `new` has and `old` has not, newest first; of many the first 5,000."""
+    from pygit2.enums import SortMode
+
+    walker = repo.walk(new, SortMode.NONE)
+    walker.hide(old)
+    found = []
+    for commit in walker:
+        found.append(str(commit.id))
+        if len(found) >= 5000:
+            break
+    return found
+
+
 def ref_of(repo: pygit2.Repository, name: str) -> str | None:
     """The full name of the ref that a short name means, in git's own order; None when there is none."""
     import pygit2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interlock.guard.errors import Code, Refused
-from interlock.guard.model import Action, Call
+from interlock.guard.model import Call
 from interlock.untrusted import one_line
 
 from . import revisions
@@ -13,7 +13,7 @@ from .arguments import Reset, Restore
 from .branches import current_branch, not_protected, protected_in
 from .branching import commits
 from .contents import shown_path
-from .effects import file_actions, git_action, names_of
+from .effects import file_actions, git_action, names_of, work_action
 from .names import tree_path
 from .patches import changed_files, entry_in, stored_form
 from .planning import (
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 def plan_reset(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned:
     """`soft` moves the branch, `mixed` the index too, `hard` the work tree too. Raises Refused."""
-    from .merging import _between
-
     arguments = call.arguments
     assert isinstance(arguments, Reset)
     with_work_tree(facts)
@@ -60,7 +58,7 @@ def plan_reset(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> P
     moved = old != str(goal.id)
     if branch is not None and moved:
         not_protected(branch, protected_in(repo, git.section(call.policy)), "reset")
-    lost = _between(repo, str(goal.id), old) if moved else []
+    lost = revisions.between(repo, str(goal.id), old) if moved else []
     refs = []
     if moved:
         name = "HEAD" if branch is None else f"refs/heads/{branch}"
@@ -79,7 +77,7 @@ def plan_reset(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> P
         moves = _hard_moves(repo, facts, goal.tree, target)
     transition = Transition(facts, refs=refs, files=moves, index=target.put if target.entries else None)
     effect = effect_of("reset", mode, branch, old, goal.id, move_digest(moves))
-    action = _action(facts, branch, effect, len(moves), len(lost))
+    action = work_action("rewind", facts, branch, effect, len(moves), len(lost))
     files, asks = file_actions(facts, moves, call.policy)
     discarded = _discarded(repo, facts, moves)
     if discarded:
@@ -142,7 +140,7 @@ def plan_restore(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) ->
     discarded = _discarded(repo, facts, moves)
     if discarded:
         asks.append(f"it discards work that is not committed in {len(discarded)} files")
-    action = _action(facts, branch, effect, len(moves), 0)
+    action = work_action("rewind", facts, branch, effect, len(moves), 0)
     source = one_line(arguments.ref, 60) if arguments.ref else "the index"
     header = f"{len(moves)} files restored from {source}"
     preview = f"{header}:\n{names_of(m.path for m in moves)}"
@@ -196,10 +194,3 @@ def _found(target: Target, paths: list[str]) -> None:
 
 def _below(path: str, paths: list[str]) -> bool:
     return any(p == "" or path == p or path.startswith(f"{p}/") for p in paths)
-
-
-def _action(facts: Facts, branch: str | None, effect: str, files: int, count: int) -> Action:
-    return git_action(
-        "rewind", facts, effect=effect, branch=branch or "HEAD", protected_branch=False, force=False, commits=count,
-        files=files, protected=False,
-    )  # fmt: skip

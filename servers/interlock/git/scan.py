@@ -65,8 +65,13 @@ class Scanner:
 
     def recent(self, repo: pygit2.Repository, facts: Facts) -> Scan:
         """The last scan if nothing it rests on was touched since, else a new one. For reading only."""
-        marks = _marks(repo, facts)
         kept = self._kept.get(facts.name)
+        if _index_size(facts) < LARGE:
+            if kept is not None:
+                self._kept.pop(facts.name, None)
+                kept[2].close()
+            return self.scan(repo, facts)
+        marks = _marks(repo, facts)
         if kept is not None and kept[0] == marks:
             touched = kept[2].touched()
             again = None if touched is None else self._again(repo, facts, kept[1], touched)
@@ -75,9 +80,6 @@ class Scanner:
                 return again
         if kept is not None:
             kept[2].close()
-        if _index_size(facts) < LARGE:
-            self._kept.pop(facts.name, None)
-            return self.scan(repo, facts)
         watch = Watch(facts.root)
         watching = watch.begin(_skipper(repo))
         found = self.scan(repo, facts)

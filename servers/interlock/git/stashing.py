@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interlock.guard.errors import Code, Refused
-from interlock.guard.model import Action, Call
+from interlock.guard.model import Call
 from interlock.untrusted import one_line
 
 from .arguments import Stash
 from .branches import current_branch
 from .conflicts import path_of
 from .contents import shown_path
-from .effects import file_actions, git_action, names_of
+from .effects import file_actions, names_of, work_action
 from .identity import identity
 from .outgoing import check_message
 from .patches import changed_files, entry_in
@@ -25,13 +25,13 @@ from .planning import (
     Planned,
     Target,
     effect_of,
-    fresh_index,
+    entries_of,
     head_tree,
-    idle,
     known_ids,
     move_digest,
-    no_conflicts,
-    with_work_tree,
+    settled_head,
+    tree_of,
+    tree_with,
 )
 from .repositories import Facts
 from .transition import AdminMove, FileMove, RefMove, Transition
@@ -49,21 +49,16 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
     """Raises Refused."""
     arguments = call.arguments
     assert isinstance(arguments, Stash)
-    with_work_tree(facts)
-    idle(repo, facts)
-    fresh_index(repo)
-    no_conflicts(repo)
-    if repo.head_is_unborn:
-        raise Refused(Code.INVALID, "there is no commit yet")
+    head = settled_head(repo, facts)
     if arguments.action == "push":
-        return _push(git, repo, facts, call, arguments)
+        return _push(git, repo, facts, call, arguments, head)
     stashes = repo.listall_stashes()
     if arguments.index >= len(stashes):
         raise Refused(Code.INVALID, f"there is no stash {arguments.index}", hint="git_status(show=stashes) lists them")
     id = str(stashes[arguments.index].commit_id)
     if arguments.action == "drop":
         transition = _dropped(repo, facts, arguments.index, id, Transition(facts))
-        action = _action(facts, repo, effect_of("drop", id), 0, "rewind")
+        action = work_action("rewind", facts, current_branch(repo), effect_of("drop", id), 0, 0)
         header = f"dropped stash {arguments.index} ({id[:12]})"
         return Planned(facts, transition, [action], header, header, ["it drops stashed work"])
     planned = _apply(git, repo, facts, call, id, arguments)
@@ -73,14 +68,15 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
     return planned
 
 
-def _push(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, arguments: Stash) -> Planned:
+def _push(
+    git: Git, repo: pygit2.Repository, facts: Facts, call: Call, arguments: Stash, head: pygit2.Commit
+) -> Planned:
     import pygit2
 
-    from .committing import _tree, staged_entry
+    from .committing import staged_entry
 
     if arguments.message:
         check_message(arguments.message, git.detector)
-    head = repo.head.peel(pygit2.Commit)
     scan = git.scanner.scan(repo, facts)
     live = [e.path for e in scan.entries if e.code not in ("??", "UU") and e.code[1] != " "]
     new_files = []
@@ -92,9 +88,9 @@ def _push(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, arguments
         raise Refused(Code.INVALID, "there is nothing to put aside")
     index_tree = str(repo.index.write_tree())
     work = Target({path: staged_entry(git, repo, facts, call, path) for path in live})
-    work_tree = _tree(repo, work)
+    work_tree = tree_with(repo, work)
     back = Target()
-    for changed in changed_files(head.tree.diff_to_tree(_tree_of(repo, work_tree)), False):
+    for changed in changed_files(head.tree.diff_to_tree(tree_of(repo, work_tree)), False):
         for path in {changed.path, changed.old_path}:
             back.entries[path] = entry_in(head.tree, path)
     for changed in changed_files(head.tree.diff_to_index(repo.index), False):
@@ -129,7 +125,14 @@ def _push(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, arguments
         transition.admin.append(_log(facts, old, id, who, title))
         planned.header = f"put aside as stash 0 ({id[:12]}): {len(moves)} files are as in HEAD"
 
-    action = _action(facts, repo, effect_of("stash", index_tree, work_tree, *sorted(new_files)), len(moves), "commit")
+    action = work_action(
+        "commit",
+        facts,
+        current_branch(repo),
+        effect_of("stash", index_tree, work_tree, *sorted(new_files)),
+        len(moves),
+        0,
+    )
     files, asks = file_actions(facts, moves, call.policy)
     preview = f"put aside the changes in:\n{names_of(m.path for m in moves)}"
     planned = Planned(facts, transition, [action, *files], preview, "put aside", asks, complete=complete)
@@ -155,20 +158,21 @@ def _apply(git: Git, repo: pygit2.Repository, facts: Facts, call: Call, id: str,
             f"{', '.join(map(shown_path, paths[:10]))}",
             hint="go to the commit it was made on (git_switch), or look at it with git_show(ref=stash@{N})",
         )
-    result = _tree_of(repo, str(merged.write_tree(repo)))
+    result = tree_of(repo, merged.write_tree(repo))
     target = Target()
     for changed in changed_files(ours.diff_to_tree(result), False):
         for path in {changed.path, changed.old_path}:
             target.entries[path] = entry_in(result, path)
     if len(stash.parent_ids) > 2:
-        for entry in _entries(stash.parents[2].tree):
-            target.entries[entry[0]] = (entry[1], entry[2])
+        target.entries.update(entries_of(stash.parents[2].tree))
     new_in_index = Target(
         {p: e for p, e in target.entries.items() if e is not None and entry_in(ours, p) is None and entry_in(result, p)}
     )
     moves = Mover(repo, facts).moves(target, known_ids(repo, ours), force=False)
     transition = Transition(facts, files=moves, index=new_in_index.put if new_in_index.entries else None, keep=[id])
-    action = _action(facts, repo, effect_of("unstash", id, move_digest(moves)), len(moves), "commit")
+    action = work_action(
+        "commit", facts, current_branch(repo), effect_of("unstash", id, move_digest(moves)), len(moves), 0
+    )
     files, asks = file_actions(facts, moves, call.policy)
     header = f"stash {arguments.index} is back in {len(moves)} files"
     preview = f"{header}:\n{names_of(m.path for m in moves)}"
@@ -209,26 +213,3 @@ def _log(facts: Facts, old: str | None, id: str, who: pygit2.Signature, title: s
 
 def _stash_ref(repo: pygit2.Repository) -> str | None:
     return str(repo.lookup_reference("refs/stash").target) if "refs/stash" in repo.references else None
-
-
-def _entries(tree: pygit2.Tree) -> list[tuple[str, str, int]]:
-    import pygit2
-
-    index = pygit2.Index()
-    index.read_tree(tree)
-    return [(e.path, str(e.id), int(e.mode)) for e in index]
-
-
-def _tree_of(repo: pygit2.Repository, id: str) -> pygit2.Tree:
-    import pygit2
-
-    tree = repo.get(id)
-    assert isinstance(tree, pygit2.Tree)
-    return tree
-
-
-def _action(facts: Facts, repo: pygit2.Repository, effect: str, files: int, verb: str) -> Action:
-    return git_action(
-        verb, facts, effect=effect, branch=current_branch(repo) or "HEAD", protected_branch=False, force=False,
-        commits=0, files=files, protected=False,
-    )  # fmt: skip

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -298,6 +299,7 @@ def _check_names(given: object) -> None:
         branch_name(given.tag, "tag")
 
 
+@lru_cache(64)  # by the policy as it is now: another one is another value
 def _owned(root: str, policy: Policy) -> bool:
     from interlock.guard.policy.builtin import owned
 
