@@ -64,7 +64,9 @@ def change_of(
 
 def dry_replace(kubectl: Kubectl, target: Target, new: Object) -> Object:
     """What the server would make of a new state, whatever its controllers noted since it was read."""
-    body = {**new, "metadata": {k: v for k, v in metadata(new).items() if k != "resourceVersion"}}
+    body = new
+    if not target.resource.custom:  # those cannot be replaced without one
+        body = {**new, "metadata": {k: v for k, v in metadata(new).items() if k != "resourceVersion"}}
     return kubectl.cluster.send("replace", target.context, target.path, body, dry=True)
 
 

@@ -45,9 +45,11 @@ POD: dict[str, dict[str, Any]] = {  # what is put over the spec of a harmless po
     "selinux type": {"securityContext": {"seLinuxOptions": {"type": "spc_t"}}},
     "unmasked proc": {"hostUsers": False, "containers": [{**HARMLESS, "securityContext": {"procMount": "Unmasked"}}]},
     "windows host process": {
-        "securityContext": {"windowsOptions": {"hostProcess": True}}, "hostNetwork": True, "os": {"name": "windows"}
+        "securityContext": {"windowsOptions": {"hostProcess": True}},
+        "hostNetwork": True,
+        "os": {"name": "windows"},
     },
-}  # fmt: skip
+}
 CONTAINER: dict[str, dict[str, Any]] = {  # what is put over its container
     "privileged": {"securityContext": {"privileged": True}},
     "escalation": {"securityContext": {"allowPrivilegeEscalation": True}},
@@ -69,7 +71,7 @@ CONTAINER: dict[str, dict[str, Any]] = {  # what is put over its container
     "tcp probe of another host": {"livenessProbe": {"tcpSocket": {"host": "10.0.0.1", "port": 6443}}},
     "a secret as environment": {"envFrom": [{"secretRef": {"name": "s1"}}]},
     "a key of a secret": {"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s1", "key": "password"}}}]},
-}  # fmt: skip
+}
 PLACES = ("Pod", "Deployment", "CronJob")
 
 
@@ -106,8 +108,12 @@ def wrapped(kind: str, spec: dict[str, Any], name: str = "x") -> dict[str, Any]:
     if kind == "CronJob":
         spec = {**spec, "restartPolicy": "Never"}
         job = {"template": {"metadata": {"labels": {"a": "b"}}, "spec": spec}}
-        return {"apiVersion": "batch/v1", "kind": kind, "metadata": meta,
-                "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": job}}}  # fmt: skip
+        return {
+            "apiVersion": "batch/v1",
+            "kind": kind,
+            "metadata": meta,
+            "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": job}},
+        }
     selector = {"matchLabels": {"a": "b"}}
     spec = {"selector": selector, "template": template}
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": meta, "spec": spec}
@@ -137,161 +143,251 @@ def test_annotations_that_loosen_a_pod_ask(world, name: str) -> None:
 
 
 OBJECTS: dict[str, tuple[str, str]] = {  # a whole object, and what must stop it
-    "role with everything": (OUT, """
+    "role with everything": (
+        OUT,
+        """
         apiVersion: rbac.authorization.k8s.io/v1
         kind: Role
         metadata: {name: x, namespace: NS}
-        rules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]"""),
-    "binding to cluster-admin": (OUT, """
+        rules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]""",
+    ),
+    "binding to cluster-admin": (
+        OUT,
+        """
         apiVersion: rbac.authorization.k8s.io/v1
         kind: ClusterRoleBinding
         metadata: {name: x}
         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
-        subjects: [{kind: Group, name: "system:authenticated", apiGroup: rbac.authorization.k8s.io}]"""),
-    "aggregated role": (OUT, """
+        subjects: [{kind: Group, name: "system:authenticated", apiGroup: rbac.authorization.k8s.io}]""",
+    ),
+    "aggregated role": (
+        OUT,
+        """
         apiVersion: rbac.authorization.k8s.io/v1
         kind: ClusterRole
         metadata: {name: x, labels: {rbac.authorization.k8s.io/aggregate-to-view: "true"}}
-        rules: [{apiGroups: [""], resources: [secrets], verbs: [get]}]"""),
-    "account with keys of its own": (ASK, """
+        rules: [{apiGroups: [""], resources: [secrets], verbs: [get]}]""",
+    ),
+    "account with keys of its own": (
+        ASK,
+        """
         apiVersion: v1
         kind: ServiceAccount
         metadata: {name: x, namespace: NS}
-        secrets: [{name: s1}]"""),
-    "webhook": (OUT, """
+        secrets: [{name: s1}]""",
+    ),
+    "webhook": (
+        OUT,
+        """
         apiVersion: admissionregistration.k8s.io/v1
         kind: MutatingWebhookConfiguration
         metadata: {name: x}
-        webhooks: []"""),
-    "policy of admission": (OUT, """
+        webhooks: []""",
+    ),
+    "policy of admission": (
+        OUT,
+        """
         apiVersion: admissionregistration.k8s.io/v1
         kind: ValidatingAdmissionPolicy
         metadata: {name: x}
-        spec: {validations: [{expression: "true"}]}"""),
-    "api service": (OUT, """
+        spec: {validations: [{expression: "true"}]}""",
+    ),
+    "api service": (
+        OUT,
+        """
         apiVersion: apiregistration.k8s.io/v1
         kind: APIService
         metadata: {name: v1.evil.io}
-        spec: {group: evil.io, version: v1, groupPriorityMinimum: 1, versionPriority: 1}"""),
-    "crd": (OUT, """
+        spec: {group: evil.io, version: v1, groupPriorityMinimum: 1, versionPriority: 1}""",
+    ),
+    "crd": (
+        OUT,
+        """
         apiVersion: apiextensions.k8s.io/v1
         kind: CustomResourceDefinition
         metadata: {name: x.evil.io}
-        spec: {group: evil.io, scope: Namespaced, names: {plural: x, kind: X}, versions: []}"""),
-    "priority class": (OUT, """
+        spec: {group: evil.io, scope: Namespaced, names: {plural: x, kind: X}, versions: []}""",
+    ),
+    "priority class": (
+        OUT,
+        """
         apiVersion: scheduling.k8s.io/v1
         kind: PriorityClass
         metadata: {name: x}
         value: 1000000
-        globalDefault: true"""),
-    "namespace without pod security": (OUT, """
+        globalDefault: true""",
+    ),
+    "namespace without pod security": (
+        OUT,
+        """
         apiVersion: v1
         kind: Namespace
-        metadata: {name: NS, labels: {pod-security.kubernetes.io/enforce: privileged}}"""),
-    "volume of the node": (OUT, """
+        metadata: {name: NS, labels: {pod-security.kubernetes.io/enforce: privileged}}""",
+    ),
+    "volume of the node": (
+        OUT,
+        """
         apiVersion: v1
         kind: PersistentVolume
         metadata: {name: x}
-        spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /}}"""),
-    "claim that binds a volume by name": (ASK, """
+        spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /}}""",
+    ),
+    "claim that binds a volume by name": (
+        ASK,
+        """
         apiVersion: v1
         kind: PersistentVolumeClaim
         metadata: {name: x, namespace: NS}
-        spec: {accessModes: [ReadWriteOnce], volumeName: x, resources: {requests: {storage: 1Gi}}}"""),
-    "token of an account": (OUT, """
+        spec: {accessModes: [ReadWriteOnce], volumeName: x, resources: {requests: {storage: 1Gi}}}""",
+    ),
+    "token of an account": (
+        OUT,
+        """
         apiVersion: v1
         kind: Secret
         metadata: {name: x, namespace: NS, annotations: {kubernetes.io/service-account.name: default}}
-        type: kubernetes.io/service-account-token"""),
-    "bootstrap token": (OUT, """
+        type: kubernetes.io/service-account-token""",
+    ),
+    "bootstrap token": (
+        OUT,
+        """
         apiVersion: v1
         kind: Secret
         metadata: {name: bootstrap-token-abcdef, namespace: kube-system}
-        type: bootstrap.kubernetes.io/token"""),
-    "external addresses": (ASK, """
+        type: bootstrap.kubernetes.io/token""",
+    ),
+    "external addresses": (
+        ASK,
+        """
         apiVersion: v1
         kind: Service
         metadata: {name: x, namespace: NS}
-        spec: {selector: {a: b}, ports: [{port: 443}], externalIPs: [1.2.3.4]}"""),
-    "load balancer": (ASK, """
+        spec: {selector: {a: b}, ports: [{port: 443}], externalIPs: [1.2.3.4]}""",
+    ),
+    "load balancer": (
+        ASK,
+        """
         apiVersion: v1
         kind: Service
         metadata: {name: x, namespace: NS}
-        spec: {type: LoadBalancer, selector: {a: b}, ports: [{port: 443}]}"""),
-    "node port": (ASK, """
+        spec: {type: LoadBalancer, selector: {a: b}, ports: [{port: 443}]}""",
+    ),
+    "node port": (
+        ASK,
+        """
         apiVersion: v1
         kind: Service
         metadata: {name: x, namespace: NS}
-        spec: {type: NodePort, selector: {a: b}, ports: [{port: 443}]}"""),
-    "external name": (ASK, """
+        spec: {type: NodePort, selector: {a: b}, ports: [{port: 443}]}""",
+    ),
+    "external name": (
+        ASK,
+        """
         apiVersion: v1
         kind: Service
         metadata: {name: x, namespace: NS}
-        spec: {type: ExternalName, externalName: evil.example.io}"""),
-    "endpoints of a service": (ASK, """
+        spec: {type: ExternalName, externalName: evil.example.io}""",
+    ),
+    "endpoints of a service": (
+        ASK,
+        """
         apiVersion: v1
         kind: Endpoints
         metadata: {name: x, namespace: NS}
-        subsets: [{addresses: [{ip: 10.9.9.9}], ports: [{port: 80}]}]"""),
-    "ingress with a snippet": (ASK, """
+        subsets: [{addresses: [{ip: 10.9.9.9}], ports: [{port: 80}]}]""",
+    ),
+    "ingress with a snippet": (
+        ASK,
+        """
         apiVersion: networking.k8s.io/v1
         kind: Ingress
         metadata: {name: x, namespace: NS, annotations: {nginx.ingress.kubernetes.io/server-snippet: "return 200;"}}
-        spec: {rules: [{host: a.example.com}]}"""),
-    "ingress for everyone": (ASK, """
+        spec: {rules: [{host: a.example.com}]}""",
+    ),
+    "ingress for everyone": (
+        ASK,
+        """
         apiVersion: networking.k8s.io/v1
         kind: Ingress
         metadata: {name: x, namespace: NS}
-        spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}"""),
-    "network open to all": (ASK, """
+        spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}""",
+    ),
+    "network open to all": (
+        ASK,
+        """
         apiVersion: networking.k8s.io/v1
         kind: NetworkPolicy
         metadata: {name: x, namespace: NS}
-        spec: {podSelector: {}, ingress: [{}], egress: [{}], policyTypes: [Ingress, Egress]}"""),
-    "job of a thousand pods": (ASK, """
+        spec: {podSelector: {}, ingress: [{}], egress: [{}], policyTypes: [Ingress, Egress]}""",
+    ),
+    "job of a thousand pods": (
+        ASK,
+        """
         apiVersion: batch/v1
         kind: Job
         metadata: {name: x, namespace: NS}
         spec: {parallelism: 1000, completions: 100000, template: {spec: {restartPolicy: Never,
-          containers: [{name: c, image: registry.example.com/web:1}]}}}"""),
-    "cronjob of a thousand pods": (ASK, """
+          containers: [{name: c, image: registry.example.com/web:1}]}}}""",
+    ),
+    "cronjob of a thousand pods": (
+        ASK,
+        """
         apiVersion: batch/v1
         kind: CronJob
         metadata: {name: x, namespace: NS}
         spec: {schedule: "* * * * *", jobTemplate: {spec: {parallelism: 1000, template: {spec: {restartPolicy: Never,
-          containers: [{name: c, image: registry.example.com/web:1}]}}}}}"""),
-    "deployment of a thousand pods": (ASK, """
+          containers: [{name: c, image: registry.example.com/web:1}]}}}}}""",
+    ),
+    "deployment of a thousand pods": (
+        ASK,
+        """
         apiVersion: apps/v1
         kind: Deployment
         metadata: {name: x, namespace: NS}
         spec: {replicas: 1000, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {
-          containers: [{name: c, image: registry.example.com/web:1}]}}}"""),
-    "event of somebody else's": (ASK, """
+          containers: [{name: c, image: registry.example.com/web:1}]}}}""",
+    ),
+    "event of somebody else's": (
+        ASK,
+        """
         apiVersion: v1
         kind: Event
         metadata: {name: x, namespace: NS}
         involvedObject: {kind: Pod, name: p1, namespace: NS}
-        message: all is well"""),
-    "object that nobody can delete": (ASK, """
+        message: all is well""",
+    ),
+    "object that nobody can delete": (
+        ASK,
+        """
         apiVersion: v1
         kind: ConfigMap
-        metadata: {name: x, namespace: NS, finalizers: [example.com/forever]}"""),
-    "object that goes with its owner": (ASK, """
+        metadata: {name: x, namespace: NS, finalizers: [example.com/forever]}""",
+    ),
+    "object that goes with its owner": (
+        ASK,
+        """
         apiVersion: v1
         kind: ConfigMap
         metadata: {name: x, namespace: NS, ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: gone,
-          uid: 00000000-0000-0000-0000-000000000000}]}"""),
-    "review of somebody's token": (OUT, """
+          uid: 00000000-0000-0000-0000-000000000000}]}""",
+    ),
+    "review of somebody's token": (
+        OUT,
+        """
         apiVersion: authentication.k8s.io/v1
         kind: TokenReview
         metadata: {name: x}
-        spec: {token: x}"""),
-    "request of a certificate": (OUT, """
+        spec: {token: x}""",
+    ),
+    "request of a certificate": (
+        OUT,
+        """
         apiVersion: certificates.k8s.io/v1
         kind: CertificateSigningRequest
         metadata: {name: x}
-        spec: {request: eA==, signerName: kubernetes.io/kube-apiserver-client, usages: [client auth]}"""),
-}  # fmt: skip
+        spec: {request: eA==, signerName: kubernetes.io/kube-apiserver-client, usages: [client auth]}""",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", OBJECTS)
@@ -303,86 +399,146 @@ def test_an_object_that_takes_rights_or_traffic_is_stopped(world, name: str) -> 
 CHANGES: dict[str, tuple[Any, str, dict[str, Any]]] = {  # what is there already, its kind, and the patch of it
     "quota raised": (
         {"apiVersion": "v1", "kind": "ResourceQuota", "spec": {"hard": {"count/secrets": "50"}}},
-        "resourcequotas", {"spec": {"hard": {"count/secrets": "100000"}}},
+        "resourcequotas",
+        {"spec": {"hard": {"count/secrets": "100000"}}},
     ),
     "autoscaler raised": (
-        {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "spec": {
-            "maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}},
-        "hpa", {"spec": {"maxReplicas": 5000, "minReplicas": 1000}},
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "spec": {
+                "maxReplicas": 3,
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            },
+        },
+        "hpa",
+        {"spec": {"maxReplicas": 5000, "minReplicas": 1000}},
     ),
     "disruption budget opened": (
-        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
-         "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "x"}}}},
-        "pdb", {"spec": {"maxUnavailable": "100%"}},
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "x"}}},
+        },
+        "pdb",
+        {"spec": {"maxUnavailable": "100%"}},
     ),
     "network policy opened": (
-        {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-         "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}},
-        "networkpolicies", {"spec": {"ingress": [{}]}},
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+        },
+        "networkpolicies",
+        {"spec": {"ingress": [{}]}},
     ),
     "ingress redirected": (
-        {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-         "spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}},
-        "ing", {"spec": {"defaultBackend": {"service": {"name": "evil", "port": {"number": 80}}}}},
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}},
+        },
+        "ing",
+        {"spec": {"defaultBackend": {"service": {"name": "evil", "port": {"number": 80}}}}},
     ),
     "service redirected": (
         {"apiVersion": "v1", "kind": "Service", "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}},
-        "svc", {"spec": {"selector": {"app": "evil"}}},
+        "svc",
+        {"spec": {"selector": {"app": "evil"}}},
     ),
     "service without selector": (
         {"apiVersion": "v1", "kind": "Service", "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}},
-        "svc", {"spec": {"selector": None}},
+        "svc",
+        {"spec": {"selector": None}},
     ),
     "owner that is gone": (
         {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"}},
-        "cm", {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone",
-                                                 "uid": "00000000-0000-0000-0000-000000000000"}]}},
+        "cm",
+        {
+            "metadata": {
+                "ownerReferences": [
+                    {
+                        "apiVersion": "v1",
+                        "kind": "ConfigMap",
+                        "name": "gone",
+                        "uid": "00000000-0000-0000-0000-000000000000",
+                    }
+                ]
+            }
+        },
     ),
     "finalizer put": (
         {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"}},
-        "cm", {"metadata": {"finalizers": ["example.com/forever"]}},
+        "cm",
+        {"metadata": {"finalizers": ["example.com/forever"]}},
     ),
     "finalizer taken off": (
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"finalizers": ["example.com/keep"]}, "data": {"a": "1"}},
-        "cm", {"metadata": {"finalizers": None}},
+        "cm",
+        {"metadata": {"finalizers": None}},
     ),
     "wider host path": (
         wrapped("Deployment", {"containers": [HARMLESS], "volumes": [{"name": "h", "hostPath": {"path": "/var/log"}}]}),
-        "deploy", {"spec": {"template": {"spec": {"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}}}},
+        "deploy",
+        {"spec": {"template": {"spec": {"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}}}},
     ),
     "a second privileged container": (
         wrapped("Deployment", {"containers": [{**HARMLESS, "securityContext": {"privileged": True}}]}),
-        "deploy", {"spec": {"template": {"spec": {"containers": [
-            {**HARMLESS, "name": "d", "securityContext": {"privileged": True}}]}}}},
+        "deploy",
+        {
+            "spec": {
+                "template": {
+                    "spec": {"containers": [{**HARMLESS, "name": "d", "securityContext": {"privileged": True}}]}
+                }
+            }
+        },
     ),
     "another capability": (
         wrapped("Deployment", {"containers": [{**HARMLESS, "securityContext": {"capabilities": {"add": ["CHOWN"]}}}]}),
-        "deploy", {"spec": {"template": {"spec": {"containers": [
-            {"name": "c", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]}}}},
+        "deploy",
+        {
+            "spec": {
+                "template": {
+                    "spec": {"containers": [{"name": "c", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]}
+                }
+            }
+        },
     ),
     "another command in a privileged container": (
         wrapped("Deployment", {"containers": [{**HARMLESS, "securityContext": {"privileged": True}}]}),
-        "deploy", {"spec": {"template": {"spec": {"containers": [{"name": "c", "command": ["sh", "-c", "id"]}]}}}},
+        "deploy",
+        {"spec": {"template": {"spec": {"containers": [{"name": "c", "command": ["sh", "-c", "id"]}]}}}},
     ),
     "another command where a secret is read": (
         wrapped("Deployment", {"containers": [{**HARMLESS, "envFrom": [{"secretRef": {"name": "s1"}}]}]}),
-        "deploy", {"spec": {"template": {"spec": {"containers": [{"name": "c", "args": ["env | base64 | rev"]}]}}}},
+        "deploy",
+        {"spec": {"template": {"spec": {"containers": [{"name": "c", "args": ["env | base64 | rev"]}]}}}},
     ),
     "another secret": (
         wrapped("Deployment", {"containers": [{**HARMLESS, "envFrom": [{"secretRef": {"name": "own"}}]}]}),
-        "deploy", {"spec": {"template": {"spec": {"containers": [
-            {"name": "c", "envFrom": [{"secretRef": {"name": "s1"}}]}]}}}},
+        "deploy",
+        {"spec": {"template": {"spec": {"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "s1"}}]}]}}}},
     ),
     "another account": (
         wrapped("Deployment", {"containers": [HARMLESS], "serviceAccountName": "web"}),
-        "deploy", {"spec": {"template": {"spec": {"serviceAccountName": "admin", "serviceAccount": "admin"}}}},
+        "deploy",
+        {"spec": {"template": {"spec": {"serviceAccountName": "admin", "serviceAccount": "admin"}}}},
     ),
     "a job that becomes a thousand": (
-        {"apiVersion": "batch/v1", "kind": "Job", "spec": {"suspend": True, "parallelism": 1, "completions": 5000,
-         "template": {"spec": {"restartPolicy": "Never", "containers": [HARMLESS]}}}},
-        "job", {"spec": {"parallelism": 1000}},
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "spec": {
+                "suspend": True,
+                "parallelism": 1,
+                "completions": 5000,
+                "template": {"spec": {"restartPolicy": "Never", "containers": [HARMLESS]}},
+            },
+        },
+        "job",
+        {"spec": {"parallelism": 1000}},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CHANGES)

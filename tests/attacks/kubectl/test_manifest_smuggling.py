@@ -31,7 +31,9 @@ MANIFESTS: dict[str, tuple[str, str]] = {
     "alias bomb": (INVALID, "a: &a [x,x]\n" + "".join(f"{c}: &{c} [*{p},*{p}]\n" for p, c in pairwise("abcdefgh"))),
     "duplicate kind": (INVALID, f"kind: ConfigMap\n{EVIL}"),
     "duplicate kind in json": (
-        INVALID, '{"apiVersion":"v1","kind":"ConfigMap","kind":"Namespace","metadata":{"name":"x"}}'),
+        INVALID,
+        '{"apiVersion":"v1","kind":"ConfigMap","kind":"Namespace","metadata":{"name":"x"}}',
+    ),
     "duplicate in depth": (INVALID, FINE.replace("{name: fine,", "{name: fine, namespace: kube-system,")),
     "two json objects at once": (INVALID, json.dumps(POD) + json.dumps(POD)),
     "json lines": (INVALID, json.dumps(POD) + "\n" + json.dumps(POD)),
@@ -63,22 +65,44 @@ MANIFESTS: dict[str, tuple[str, str]] = {
     "octal of yaml 1.1": (INVALID, FINE.replace("'1'", "0777")),
     "list of one": (ASK, json.dumps({**LIST, "items": [POD]})),
     "list in a list": (ASK, json.dumps({**LIST, "items": [{**LIST, "items": [{**LIST, "items": [POD]}]}]})),
-    "too many lists": (INVALID, json.dumps({**LIST, "items": [{**LIST, "items": [{**LIST, "items": [
-        {**LIST, "items": [{**LIST, "items": [POD]}]}]}]}]})),
+    "too many lists": (
+        INVALID,
+        json.dumps(
+            {**LIST, "items": [{**LIST, "items": [{**LIST, "items": [{**LIST, "items": [{**LIST, "items": [POD]}]}]}]}]}
+        ),
+    ),
     "typed list": (f"{ASK}|{INVALID}", json.dumps({"apiVersion": "v1", "kind": "PodList", "items": [POD]})),
     "list of another kind": (ASK, json.dumps({"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [POD]})),
     "list that is an object too": (f"{ASK}|{OUT}", json.dumps({**LIST, "metadata": {"name": "x"}, "items": [POD]})),
     "list whose items are a mapping": (INVALID, json.dumps({**LIST, "items": {"0": POD}})),
     "empty list": (INVALID, json.dumps({**LIST, "items": []})),
-    "list with a foreign namespace": (f"{INVALID}|{OUT}", json.dumps({**LIST, "items": [
-        {**POD, "metadata": {"name": "x", "namespace": "kube-system"}}]})),
+    "list with a foreign namespace": (
+        f"{INVALID}|{OUT}",
+        json.dumps({**LIST, "items": [{**POD, "metadata": {"name": "x", "namespace": "kube-system"}}]}),
+    ),
     "list with an object of no kind": (INVALID, json.dumps({**LIST, "items": [{"metadata": {"name": "x"}}]})),
-    "pod template object": (OUT, json.dumps({
-        "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x", "namespace": "NS"},
-        "template": {"spec": HOST}})),
-    "pod within a custom resource": (ASK, json.dumps({
-        "apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "x", "namespace": "NS"},
-        "spec": {"pods": [{"template": {"spec": HOST}}]}})),
+    "pod template object": (
+        OUT,
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "PodTemplate",
+                "metadata": {"name": "x", "namespace": "NS"},
+                "template": {"spec": HOST},
+            }
+        ),
+    ),
+    "pod within a custom resource": (
+        ASK,
+        json.dumps(
+            {
+                "apiVersion": "example.com/v1",
+                "kind": "Database",
+                "metadata": {"name": "x", "namespace": "NS"},
+                "spec": {"pods": [{"template": {"spec": HOST}}]},
+            }
+        ),
+    ),
     "foreign namespace": (f"{INVALID}|{OUT}", FINE.replace("NS", "OTHER")),
     "namespace with a space": (INVALID, FINE.replace("NS", "'NS '")),
     "namespace in other case": (f"{INVALID}|{OUT}", FINE.replace("NS", "Kube-System")),
@@ -95,14 +119,21 @@ MANIFESTS: dict[str, tuple[str, str]] = {
     "the same object twice, one without a namespace": (INVALID, f"{FINE}---\n{FINE.replace(', namespace: NS', '')}"),
     "nothing but comments": (INVALID, "# nothing\n---\n# here\n"),
     "a text": (INVALID, "Namespace evil"),
-    "a kustomization": (INVALID, "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../x]\n"),
+    "a kustomization": (
+        INVALID,
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../x]\n",
+    ),
     "a hundred and one documents": (LARGE, "---\n".join(FINE.replace("fine", f"c{n}") for n in range(101))),
     "deep nesting": (INVALID, FINE.replace("'1'", "[" * 200 + "]" * 200)),
     "resource version of another state": (
-        f"{INVALID}|conflict", FINE.replace("fine", "settings, resourceVersion: '1'")),
-    "uid of another object": (f"{INVALID}|conflict", FINE.replace(
-        "fine", "settings, uid: 00000000-0000-0000-0000-000000000001")),
-}  # fmt: skip
+        f"{INVALID}|conflict",
+        FINE.replace("fine", "settings, resourceVersion: '1'"),
+    ),
+    "uid of another object": (
+        f"{INVALID}|conflict",
+        FINE.replace("fine", "settings, uid: 00000000-0000-0000-0000-000000000001"),
+    ),
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -45,22 +45,36 @@ GET: dict[str, tuple[dict[str, Any], str]] = {
     "path over items": ({"kind": "pods", "path": "{.items[*].metadata.name}"}, "p1"),
     "path of one item": ({"kind": "deploy", "path": ".items[0].metadata.name"}, "web"),
     "path with a range": (
-        {"kind": "pods", "path": '{range .items[*]}{.metadata.name}{"\\t"}{.status.phase}{"\\n"}{end}'}, "p1\t"),
+        {"kind": "pods", "path": '{range .items[*]}{.metadata.name}{"\\t"}{.status.phase}{"\\n"}{end}'},
+        "p1\t",
+    ),
     "path with a filter": (
-        {"kind": "deploy", "name": "web", "path": '{.spec.template.spec.containers[?(@.name=="c")].image}'}, "web:1.1"),
+        {"kind": "deploy", "name": "web", "path": '{.spec.template.spec.containers[?(@.name=="c")].image}'},
+        "web:1.1",
+    ),
     "path with a filter by condition": (
-        {"kind": "nodes", "name": "n1", "namespace": "", "path": "{.status.conditions[?(@.type=='Ready')].status}"}, "True"),
+        {"kind": "nodes", "name": "n1", "namespace": "", "path": "{.status.conditions[?(@.type=='Ready')].status}"},
+        "True",
+    ),
     "path with an escaped dot": (
-        {"kind": "pods", "name": "p1", "path": r"{.metadata.labels.app\.kubernetes\.io/name}"}, "web"),
+        {"kind": "pods", "name": "p1", "path": r"{.metadata.labels.app\.kubernetes\.io/name}"},
+        "web",
+    ),
     "path with a quoted key": (
-        {"kind": "pods", "name": "p1", "path": "{.metadata.labels['app.kubernetes.io/name']}"}, "web"),
+        {"kind": "pods", "name": "p1", "path": "{.metadata.labels['app.kubernetes.io/name']}"},
+        "web",
+    ),
     "path to the last": ({"kind": "deploy", "name": "web", "path": ".spec.template.spec.containers[-1].name"}, "c"),
     "path with a slice": ({"kind": "deploy", "name": "web", "path": "{.spec.template.spec.containers[0:1].name}"}, "c"),
     "path at any depth": ({"kind": "deploy", "name": "web", "path": "{..image}"}, "web:1.1"),
     "several paths with words": (
-        {"kind": "deploy", "name": "web", "path": "{.metadata.name} has {.spec.replicas}"}, "web has 2"),
+        {"kind": "deploy", "name": "web", "path": "{.metadata.name} has {.spec.replicas}"},
+        "web has 2",
+    ),
     "columns": (
-        {"kind": "pods", "output": "custom-columns=NAME:.metadata.name,IMAGE:.spec.containers[*].image"}, "web:1.1"),
+        {"kind": "pods", "output": "custom-columns=NAME:.metadata.name,IMAGE:.spec.containers[*].image"},
+        "web:1.1",
+    ),
     "sorted by a path": ({"kind": "pods", "sort_by": ".metadata.creationTimestamp"}, "p1"),
     "sorted by a path in braces": ({"kind": "pods", "sort_by": "{.metadata.name}"}, "p1"),
     "sorted by restarts": ({"kind": "pods", "sort_by": ".status.containerStatuses[0].restartCount"}, "p1"),
@@ -70,7 +84,7 @@ GET: dict[str, tuple[dict[str, Any], str]] = {
     "what a kind means": ({"kind": "cm", "output": "explain"}, "ConfigMap"),
     "words in a config map": ({"kind": "cm", "name": "settings", "output": "yaml"}, "colour: green"),
     "environment that is no secret": ({"kind": "pods", "name": "p1", "output": "yaml"}, "value: fast"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", GET)
@@ -103,21 +117,36 @@ def test_looking_closer(world, name: str) -> None:
 def workload(name: str, replicas: int = 2, image: str = "registry.example.com/web:1.1", **spec: Any) -> dict[str, Any]:
     pod = {"containers": [{"name": "c", "image": image, **spec}]}
     labels = {"app": name}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "NS"}, "spec": {
-        "replicas": replicas, "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": pod}}}  # fmt: skip
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "NS"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
 
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: work, namespace: NS}\ndata: {a: '1'}\n"
 SAFE = {
-    "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "runAsNonRoot": True,
-                        "runAsUser": 1000, "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
-                        "seccompProfile": {"type": "RuntimeDefault"}},
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
     "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}},
     "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
-    "env": [{"name": "MODE", "value": "fast"}, {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+    "env": [
+        {"name": "MODE", "value": "fast"},
+        {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+    ],
     "envFrom": [{"configMapRef": {"name": "settings"}}],
-}  # fmt: skip
+}
 APPLIES: dict[str, str] = {
     "a config map": CONFIG,
     "with the namespace of the call": CONFIG.replace(", namespace: NS", "").replace("work", "work2"),
@@ -128,24 +157,49 @@ APPLIES: dict[str, str] = {
     "with comments": "# why\n" + CONFIG.replace("work", "work7") + "# and more\n",
     "marks within a text": CONFIG.replace("work", "work8").replace("{a: '1'}", "\n  a: |\n    one\n    ---\n    two"),
     "script with shell words": CONFIG.replace("work", "work9").replace(
-        "{a: '1'}", "\n  run.sh: |\n    #!/bin/sh\n    set -e; rm -rf \"$TMP\" && kubectl get pods | sort"),
+        "{a: '1'}", '\n  run.sh: |\n    #!/bin/sh\n    set -e; rm -rf "$TMP" && kubectl get pods | sort'
+    ),
     "two documents": CONFIG.replace("work", "work10") + "---\n" + CONFIG.replace("work", "work11"),
     "json": json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "work12", "namespace": "NS"}}),
-    "list": json.dumps({"apiVersion": "v1", "kind": "List", "items": [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "work13", "namespace": "NS"}}]}),
+    "list": json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "List",
+            "items": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "work13", "namespace": "NS"}}],
+        }
+    ),
     "a deployment": json.dumps(workload("work14")),
     "a careful deployment": json.dumps(workload("work15", **SAFE)),
     "a service": "apiVersion: v1\nkind: Service\nmetadata: {name: work16, namespace: NS}\n"
-                 "spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}\n",
+    "spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}\n",
     "a headless service": "apiVersion: v1\nkind: Service\nmetadata: {name: work17, namespace: NS}\n"
-                          "spec: {clusterIP: None, selector: {app: web}, ports: [{port: 80}]}\n",
-    "prose about passwords": CONFIG.replace("work", "work18").replace("'1'", "'the password policy is in the handbook'"),
+    "spec: {clusterIP: None, selector: {app: web}, ports: [{port: 80}]}\n",
+    "prose about passwords": CONFIG.replace("work", "work18").replace(
+        "'1'", "'the password policy is in the handbook'"
+    ),
     "other scripts of the world": CONFIG.replace("work", "work19").replace("'1'", "'größer, 日本語, привет'"),
     "numbers and booleans in quotes": CONFIG.replace("work", "work20").replace("'1'", "'yes', b: '0777', c: 'null'"),
-    "a cron job": json.dumps({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "work21", "namespace": "NS"},
-        "spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never",
-            "containers": [{"name": "c", "image": "registry.example.com/job:1"}]}}}}}}),
-}  # fmt: skip
+    "a cron job": json.dumps(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {"name": "work21", "namespace": "NS"},
+            "spec": {
+                "schedule": "*/5 * * * *",
+                "jobTemplate": {
+                    "spec": {
+                        "template": {
+                            "spec": {
+                                "restartPolicy": "Never",
+                                "containers": [{"name": "c", "image": "registry.example.com/job:1"}],
+                            }
+                        }
+                    }
+                },
+            },
+        }
+    ),
+}
 
 
 @pytest.mark.parametrize("name", APPLIES)
@@ -162,28 +216,80 @@ CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
     "restart": ("rollout", {"kind": "deploy", "name": "chg", "action": "restart"}, "restart"),
     "pause": ("rollout", {"kind": "deploy", "name": "chg", "action": "pause"}, "pause"),
     "resume": ("rollout", {"kind": "deploy", "name": "chg", "action": "resume"}, "resume"),
-    "new image": ("set_image", {"kind": "deploy", "name": "chg", "images": {"c": "registry.example.com/web:1.2"}}, "1.2"),
+    "new image": (
+        "set_image",
+        {"kind": "deploy", "name": "chg", "images": {"c": "registry.example.com/web:1.2"}},
+        "1.2",
+    ),
     "image by digest": (
-        "set_image", {"kind": "deploy", "name": "chg", "images": {"c": "registry.example.com:5000/t/web@sha256:" + "a" * 64}},
-        "sha256"),
+        "set_image",
+        {"kind": "deploy", "name": "chg", "images": {"c": "registry.example.com:5000/t/web@sha256:" + "a" * 64}},
+        "sha256",
+    ),
     "back again": ("rollout", {"kind": "deploy", "name": "chg", "action": "undo"}, "revision"),
-    "strategic patch": ("patch", {"kind": "deploy", "name": "chg", "patch": {"spec": {"template": {"spec": {
-        "containers": [{"name": "c", "resources": {"requests": {"cpu": "50m"}}}]}}}}}, "cpu"),
-    "merge patch": ("patch", {"kind": "cm", "name": "chg", "type": "merge", "patch": {"data": {"b": "2", "a": None}}}, "b"),
-    "json patch": ("patch", {"kind": "cm", "name": "chg", "type": "json", "patch": [
-        {"op": "add", "path": "/data/c", "value": "3"}, {"op": "replace", "path": "/data/b", "value": "9"}]}, "c"),
+    "strategic patch": (
+        "patch",
+        {
+            "kind": "deploy",
+            "name": "chg",
+            "patch": {
+                "spec": {
+                    "template": {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "50m"}}}]}}
+                }
+            },
+        },
+        "cpu",
+    ),
+    "merge patch": (
+        "patch",
+        {"kind": "cm", "name": "chg", "type": "merge", "patch": {"data": {"b": "2", "a": None}}},
+        "b",
+    ),
+    "json patch": (
+        "patch",
+        {
+            "kind": "cm",
+            "name": "chg",
+            "type": "json",
+            "patch": [
+                {"op": "add", "path": "/data/c", "value": "3"},
+                {"op": "replace", "path": "/data/b", "value": "9"},
+            ],
+        },
+        "c",
+    ),
     "label": ("patch", {"kind": "deploy", "name": "chg", "patch": {"metadata": {"labels": {"team": "a"}}}}, "team"),
-    "annotation": ("patch", {"kind": "deploy", "name": "chg", "patch": {
-        "metadata": {"annotations": {"example.com/why": "incident 12"}}}}, "why"),
-    "option of a program": ("patch", {"kind": "deploy", "name": "secretive", "patch": {"spec": {"template": {"spec": {
-        "containers": [{"name": "c", "args": ["--log-level=debug"]}]}}}}}, "debug"),
+    "annotation": (
+        "patch",
+        {"kind": "deploy", "name": "chg", "patch": {"metadata": {"annotations": {"example.com/why": "incident 12"}}}},
+        "why",
+    ),
+    "option of a program": (
+        "patch",
+        {
+            "kind": "deploy",
+            "name": "secretive",
+            "patch": {"spec": {"template": {"spec": {"containers": [{"name": "c", "args": ["--log-level=debug"]}]}}}},
+        },
+        "debug",
+    ),
     "image where a secret is read": (
-        "set_image", {"kind": "deploy", "name": "secretive", "images": {"c": "registry.example.com/web:1.3"}}, "1.3"),
+        "set_image",
+        {"kind": "deploy", "name": "secretive", "images": {"c": "registry.example.com/web:1.3"}},
+        "1.3",
+    ),
     "replicas where a secret is read": ("scale", {"kind": "deploy", "name": "secretive", "replicas": 3}, "3"),
-    "a label of a custom object": ("patch", {
-        "kind": "dbs", "name": "chg", "type": "merge", "patch": {"spec": {"size": 3}}}, "size"),
-    "a dry run": ("patch", {"kind": "deploy", "name": "chg", "patch": {"spec": {"minReadySeconds": 9}}, "dry_run": True}, "9"),
-}  # fmt: skip
+    "a label of a custom object": (
+        "patch",
+        {"kind": "dbs", "name": "chg", "type": "merge", "patch": {"spec": {"size": 3}}},
+        "size",
+    ),
+    "a dry run": (
+        "patch",
+        {"kind": "deploy", "name": "chg", "patch": {"spec": {"minReadySeconds": 9}}, "dry_run": True},
+        "9",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -196,10 +302,11 @@ def changing(world):
         ],
     }
     world.make(
-        workload("chg"), secretive,
+        workload("chg"),
+        secretive,
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "chg"}, "data": {"a": "1"}},
         {"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "chg"}, "spec": {"size": 1}},
-    )  # fmt: skip
+    )
     world.until(
         lambda: world.live("/apis/apps/v1/namespaces/NS/deployments/chg").get("status", {}).get("observedGeneration"),
         "chg",

@@ -49,7 +49,9 @@ def objects(canary: str) -> dict[str, dict[str, Any]]:
         "password in data": config(password=canary),
         "key of a naming convention": config(**{"SMTP_PASSWD": canary, "X-API-Key": canary}),
         "env file in data": config(**{".env": f"COLOUR=green\nAPI_KEY={canary}\n"}),
-        "properties in data": config(**{"app.properties": f"a=1\ndb.password: {canary}\nspring.mail.password={canary}\n"}),
+        "properties in data": config(
+            **{"app.properties": f"a=1\ndb.password: {canary}\nspring.mail.password={canary}\n"}
+        ),
         "yaml in data": config(**{"values.yaml": f"a: 1\nauth:\n  password: {canary}\n"}),
         "json in data": config(**{"config.json": json.dumps({"a": 1, "client_secret": canary})}),
         "toml in data": config(**{"app.toml": f'a = 1\n[db]\npassword = "{canary}"\n'}),
@@ -66,41 +68,90 @@ def objects(canary: str) -> dict[str, dict[str, Any]]:
         "registry login in data": config(**{".dockerconfigjson": registry}),
         "basic auth in data": config(header=f"Authorization: Basic {b64('user:' + canary)}"),
         "htpasswd-like line": config(users=f"admin:x\npassword: {canary}"),
-        "binary data": {"apiVersion": "v1", "kind": "ConfigMap", "data": {"colour": "green"}, "binaryData": {"k": b64(canary)}},
+        "binary data": {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "data": {"colour": "green"},
+            "binaryData": {"k": b64(canary)},
+        },
         "value in env": pod(env=[{"name": "DB_PASSWORD", "value": canary}]),
-        "value in env under a short name": pod(env=[{"name": "PGPASS", "value": canary}, {"name": "TOKEN", "value": canary}]),
+        "value in env under a short name": pod(
+            env=[{"name": "PGPASS", "value": canary}, {"name": "TOKEN", "value": canary}]
+        ),
         "url in env": pod(env=[{"name": "DATABASE_URL", "value": f"mysql://root:{canary}@db/x"}]),
         "flag in arguments": pod(args=["--user=web", f"--db-password={canary}"]),
         "flag and value apart": pod(args=["--token", canary, "--port", "80"]),
         "shell line in the command": pod(command=["sh", "-c", f"mysql -uroot -p{canary} app"]),
-        "header in a probe": pod(livenessProbe={
-            "httpGet": {"path": "/", "port": 80, "httpHeaders": [{"name": "Authorization", "value": f"Bearer {canary}"}]}}),
+        "header in a probe": pod(
+            livenessProbe={
+                "httpGet": {
+                    "path": "/",
+                    "port": 80,
+                    "httpHeaders": [{"name": "Authorization", "value": f"Bearer {canary}"}],
+                }
+            }
+        ),
         "query in a probe": pod(livenessProbe={"httpGet": {"path": f"/health?access_token={canary}", "port": 80}}),
         "command of a probe": pod(livenessProbe={"exec": {"command": ["redis-cli", "-a", canary, "ping"]}}),
-        "hook": pod(lifecycle={"preStop": {"exec": {"command": ["sh", "-c", f"curl -H 'X-Api-Key: {canary}' http://x"]}}}),
+        "hook": pod(
+            lifecycle={"preStop": {"exec": {"command": ["sh", "-c", f"curl -H 'X-Api-Key: {canary}' http://x"]}}}
+        ),
         "annotation": {**config(), "metadata": {"annotations": {"example.com/api-token": canary}}},
-        "annotation of a former state": {**config(), "metadata": {"annotations": {
-            "kubectl.kubernetes.io/last-applied-configuration": applied}}},
-        "annotation of another tool": {**config(), "metadata": {"annotations": {"objectset.rio.cattle.io/applied": applied}}},
+        "annotation of a former state": {
+            **config(),
+            "metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied}},
+        },
+        "annotation of another tool": {
+            **config(),
+            "metadata": {"annotations": {"objectset.rio.cattle.io/applied": applied}},
+        },
         "custom resource": database(adminPassword=canary),
         "custom resource in depth": database(users=[{"name": "web", "credentials": {"password": canary}}]),
         "custom resource with a url": database(connection={"url": f"redis://:{canary}@cache:6379/0"}),
         "custom resource with a template": database(template={"kind": "Secret", "stringData": {"word": canary}}),
         "message of a failed pull": {
-            "apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": "green",
+            "apiVersion": "v1",
+            "kind": "Event",
+            "type": "Warning",
+            "reason": "green",
             "message": f"Failed to pull image: unauthorized for web:{canary}@registry.example.com",
-            "involvedObject": {"kind": "Pod", "name": "p1", "namespace": "NS", "apiVersion": "v1"}},
+            "involvedObject": {"kind": "Pod", "name": "p1", "namespace": "NS", "apiVersion": "v1"},
+        },
         "message with a header": {
-            "apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": "green",
+            "apiVersion": "v1",
+            "kind": "Event",
+            "type": "Warning",
+            "reason": "green",
             "message": f"webhook said 401, sent Authorization: Bearer {canary}",
-            "involvedObject": {"kind": "Pod", "name": "p1", "namespace": "NS", "apiVersion": "v1"}},
-        "job": {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"labels": {"colour": "green"}}, "spec": {
-            "suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [
-                {"name": "c", "image": "registry.example.com/web:1", "env": [{"name": "SECRET_KEY", "value": canary}]}]}}}},
-        "ingress": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"labels": {"colour": "green"},
-            "annotations": {"example.com/auth-password": canary}},
-            "spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}},
-    }  # fmt: skip
+            "involvedObject": {"kind": "Pod", "name": "p1", "namespace": "NS", "apiVersion": "v1"},
+        },
+        "job": {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"labels": {"colour": "green"}},
+            "spec": {
+                "suspend": True,
+                "template": {
+                    "spec": {
+                        "restartPolicy": "Never",
+                        "containers": [
+                            {
+                                "name": "c",
+                                "image": "registry.example.com/web:1",
+                                "env": [{"name": "SECRET_KEY", "value": canary}],
+                            }
+                        ],
+                    }
+                },
+            },
+        },
+        "ingress": {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"labels": {"colour": "green"}, "annotations": {"example.com/auth-password": canary}},
+            "spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}},
+        },
+    }
 
 
 NAMES = tuple(objects("x" * 24))
@@ -142,18 +193,26 @@ def test_the_value_is_in_no_table(world, kind: str, output: str) -> None:
 def test_events_and_a_dry_run_do_not_tell_it(world) -> None:
     world.done("events", namespace="NS")
     world.done("events", namespace="NS", about="pod/p1", warnings=True)
-    manifest = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": slug("password in data")},
-                           "data": {"colour": "blue"}})  # fmt: skip
+    manifest = json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": slug("password in data")},
+            "data": {"colour": "blue"},
+        }
+    )
     assert "-  colour: green" in world.done("apply", namespace="NS", manifest=manifest, dry_run=True).text
     assert "-  colour: green" in world.done("diff", namespace="NS", manifest=manifest).text
 
 
 ERRORS: dict[str, tuple[str, dict[str, Any]]] = {  # a no of the API's that quotes the object
-    "immutable template of a job": ("job", {"spec": {"template": {"spec": {"containers": [
-        {"name": "c", "image": "registry.example.com/web:2"}]}}}}),
+    "immutable template of a job": (
+        "job",
+        {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "registry.example.com/web:2"}]}}}},
+    ),
     "immutable fields of a pod": ("value in env", {"spec": {"terminationGracePeriodSeconds": 9, "hostname": "x"}}),
     "wrong type beside it": ("value in env", {"spec": {"containers": [{"name": "c", "ports": "none"}]}}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ERRORS)
