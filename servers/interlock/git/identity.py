@@ -105,8 +105,3 @@ class Committer:
                 hint="a person checks git.signing: the key must be usable without a passphrase prompt (an agent)",
             )
         return text
-
-
-def valid_signing_key(text: str) -> bool:
-    """A key argument that no program takes for an option."""
-    return bool(re.fullmatch(r"[A-Za-z0-9/~._@+<> -]{1,400}!?", text)) and not text.startswith("-")
