@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from .assigned import ASSIGNED
 from .commands import COMMANDS, PRINTED, PRINTED_NEAR
+from .decoding import HEXED
 from .shapes import SHAPES
 
 
@@ -72,6 +73,7 @@ ANCHORS: Final = (
     ),
     Anchor("secret", r"kind[\"'\\]{0,4}[ \t]{0,3}:[ \t]{0,3}[\"'\\]{0,4}Secret[\s\"'\\,}]", caseless=False),
     Anchor("percent", r"%3A%2F%2F[^\s%&]{1,60}%3A[^\s&]{1,100}%40"),
+    Anchor("hexed", HEXED),
     Anchor("printed", PRINTED),
     Anchor("printed", PRINTED_NEAR, caseless=False),
     *(Anchor("command", command) for command in COMMANDS),

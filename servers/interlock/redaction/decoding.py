@@ -1,4 +1,4 @@
-"""Secrets one encoding deep: base64 runs, percent-encoded text, HTML entities. Decoded, judged, mapped back."""
+"""Secrets one encoding deep: base64 and hexadecimal runs, percent-encoded text, HTML entities. Decoded, judged, mapped back."""
 # ruff: noqa: E501
 
 from __future__ import annotations
@@ -87,6 +87,28 @@ def encoded(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> 
     if found:
         kind = max(found, key=lambda one: one.end - one.start).kind
         page.add(pieces[0][0], pieces[-1][1], kind)
+
+
+# The same in hexadecimal. Digests hold ten such digits by chance once in a million million places.
+HEXED: Final = "|".join(word.encode().hex() for mark in ("password", "passwd", "secret", "token", "api_key", "api-key", "apikey", "PRIVATE KEY", "Authorization", "Bearer ", "credential") for word in dict.fromkeys((mark, mark.upper(), mark.capitalize())))  # fmt: skip
+_HEX_DIGITS: Final = bytes(97 if c in b"0123456789abcdefABCDEF" else 32 for c in range(256))
+
+
+def hexed(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> None:
+    """A run of hexadecimal digits that decodes to text with a secret goes whole."""
+    if end <= page.unhexed or page.depth >= DEPTH:
+        return
+    low, data = max(page.unhexed, end - _LONGEST, 0), page.data
+    start = low + data[low:end].translate(_HEX_DIGITS).rfind(b" ") + 1
+    stop = data[end : end + _LONGEST].translate(_HEX_DIGITS).find(b" ")
+    stop = end + stop if stop >= 0 else min(len(data), end + _LONGEST)
+    page.unhexed = stop
+    for first in (start, start + 1):  # wherever its pairs begin
+        text = bytes.fromhex(data[first : first + (stop - first) // 2 * 2].decode())
+        printable = len(text.translate(None, _PRINTABLE)) <= 0.1 * len(text)
+        if printable and (found := find(text, page.depth + 1)):
+            page.add(start, stop, max(found, key=lambda one: one.end - one.start).kind)
+            return
 
 
 def _decoded(run: bytes) -> bytes | None:

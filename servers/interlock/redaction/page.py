@@ -14,6 +14,7 @@ class Page:
         self.pem_done = 0
         self.decoded = 0  # base64 runs before this place were decoded already
         self.unquoted = 0  # and percent-encoded text
+        self.unhexed = 0  # and hexadecimal digits
         self.secrets: dict[bytes, int] = {}  # Kubernetes Secrets up to here were done, by how their keys are quoted
         self.named = 0  # the end of the last name that was looked at
         self.printed = 0  # commands up to here were looked at

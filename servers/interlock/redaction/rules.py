@@ -58,6 +58,7 @@ class Rules:
             "pem": places.pem,
             "secret": blocks.kubernetes_secret,
             "encoded": lambda page, end: decoding.encoded(page, end, self.find),
+            "hexed": lambda page, end: decoding.hexed(page, end, self.find),
             "percent": lambda page, end: decoding.percent(page, end, self.find),
             "printed": commands.printed,
             "command": commands.command,
