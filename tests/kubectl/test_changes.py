@@ -174,6 +174,22 @@ async def test_deploy_and_rollback_in_turns_is_stopped(place):
     assert codes[:3] == ["", "", ""] and "" not in codes[4:] and "limit_reached" in codes, codes
 
 
+async def test_one_version_after_the_other_is_stopped_too(place):
+    """An agent that deployed 847 times, each time another version, by whichever tool came to hand."""
+    place.policy(more="limits: {calls: {max: 5000, per: 1m}, changes: {max: 500, per: 1h}}\n")
+    codes = []
+    async with place.installation.agent("kubectl") as agent:
+        for turn in range(8):
+            image = f"registry.example.com/web:{turn + 2}"
+            patch = {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": image}]}}}}
+            how = [("kubectl_set_image", {"images": {"web": image}}), ("kubectl_patch", {"patch": patch})][turn % 2]
+            reply = await agent.call(how[0], namespace=place.namespace, **WEB, **how[1])
+            codes.append(reply.code)
+        scaled = await agent.call("kubectl_scale", replicas=3, namespace=place.namespace, **WEB)
+    assert codes.count("") <= 6 and codes[-1] == "limit_reached", codes
+    assert not scaled.is_error, scaled.text
+
+
 async def test_cordon_and_back(place):
     place.policy(more="rules:\n  nodes: {allow: kubectl.node, where: {drain: false}, overrides: [development.node]}\n")
     async with place.installation.agent("kubectl") as agent:

@@ -14,6 +14,8 @@ from .dangers import containers, dangers, pod_specs
 from .names import Image, parse_image
 from .objects import Object, Target, changed, controller, digest, essence, metadata, uid
 
+# What limits repeats goes by what follows `>`: one more version on a workload is one more try, whatever its tag.
+_DEPLOY: Final = ">another image"
 _COUNTS: Final = ("replicas", "minReplicas", "maxReplicas", "parallelism")
 _LOST: Final = {
     "create": "what its controllers did meanwhile",
@@ -53,6 +55,8 @@ def meaning(
     sensitive, asking = dangers(target.resource, before, after)
     common: dict[str, Any] = {"objects": objects}
     risk = Risk.CRITICAL if sensitive else Risk.LOW
+    if before is not None and images(before) != images(after):
+        mark += _DEPLOY
     if before is None:
         made.actions.append(
             bounds.action("create", target, effect=mark, risk=risk, lost=_LOST["create"], sensitive=bool(sensitive),
