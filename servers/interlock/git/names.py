@@ -51,6 +51,12 @@ def branch_name(text: str, what: str = "branch") -> str:
     return name
 
 
+def pushed_name(text: str) -> str:
+    """`x:x` says no more than `x`: a branch goes to the same name. Any other refspec stays, and is no name."""
+    source, colon, goal = text.partition(":")
+    return source if colon and source == goal else text
+
+
 def remote_name(text: str) -> str:
     """A remote's name; never a URL or an option. Raises Refused (invalid)."""
     if not _REMOTE.match(text) or ".." in text:

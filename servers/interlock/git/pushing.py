@@ -16,6 +16,7 @@ from .arguments import Push
 from .branches import current_branch, not_protected, plain_branch, protected_in
 from .branching import commits
 from .effects import git_action
+from .names import pushed_name
 from .outgoing import check_files
 from .patches import changed_files
 from .peers import Peer, chosen
@@ -46,7 +47,7 @@ def plan(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Planned
     shield = protected_in(repo, section)
     if arguments.tag and (arguments.branch or arguments.force or arguments.delete):
         raise Refused(Code.INVALID, "a tag is pushed alone, never forced or deleted")
-    name = arguments.tag or arguments.branch or current_branch(repo) or ""
+    name = arguments.tag or pushed_name(arguments.branch) or current_branch(repo) or ""
     if not name:
         raise Refused(Code.INVALID, "HEAD is on no branch: say which one to push")
     what = "tag" if arguments.tag else "branch"

@@ -33,6 +33,8 @@ LOG_USUAL: Final = 20
 LOG_MAX: Final = 200
 SECONDS: Final = 3.0  # a search through history stops here and says where it was
 _DATE: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?(Z|[+-]\d{2}:?\d{2})?\Z")
+_AGO: Final = re.compile(r"(\d{1,5})[ .](minute|hour|day|week|month|year)s?(?:[ .]ago)?\Z")
+_UNITS: Final = {"minute": 60, "hour": 3600, "day": 86400, "week": 604800, "month": 2629800, "year": 31557600}
 _STATES: Final = {
     1: "merge in progress", 2: "revert in progress", 3: "revert in progress", 4: "cherry-pick in progress",
     5: "cherry-pick in progress", 6: "bisect in progress", 7: "rebase in progress", 8: "rebase in progress",
@@ -105,7 +107,7 @@ class Reads:
     # ---------------------------------------------------------------- log
 
     def log(self, repo: pygit2.Repository, facts: Facts, arguments: Log, policy: Policy) -> Result:
-        since = _date(arguments.since, "since")
+        since = _date(arguments.since)
         path = tree_path(arguments.path, facts.name)
         ref, limit = arguments.ref or "HEAD", min(arguments.limit or LOG_USUAL, LOG_MAX)
         walker = _walk(repo, ref)
@@ -231,9 +233,13 @@ def _at(tree: pygit2.Tree, path: str) -> object:
         return None
 
 
-def _date(text: str, what: str) -> float:
+def _date(text: str) -> float:
+    """Seconds since the epoch; 0 for no text. As git writes dates, and `2 weeks ago`, `yesterday`. Raises Refused."""
     if not text:
         return 0.0
+    plain = text.strip().lower()
+    if ago := _AGO.match({"yesterday": "1 day", "today": "0 day"}.get(plain, plain)):
+        return time.time() - int(ago[1]) * _UNITS[ago[2]] if plain != "today" else time.time() // 86400 * 86400
     match = _DATE.match(text)
     try:
         if match is None:
@@ -246,7 +252,7 @@ def _date(text: str, what: str) -> float:
         return stamp.timestamp()
     except ValueError:
         raise Refused(
-            Code.INVALID, f"{what} is no date", hint="give YYYY-MM-DD, or YYYY-MM-DDTHH:MM with a zone"
+            Code.INVALID, "since is no date", hint="give YYYY-MM-DD, or YYYY-MM-DDTHH:MM with a zone, or `2 weeks ago`"
         ) from None
 
 

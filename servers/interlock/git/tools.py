@@ -20,7 +20,7 @@ from . import arguments
 from .actions import Section
 from .contents import Contents
 from .effects import git_action
-from .names import branch_name, git_internal, remote_name, tree_path
+from .names import branch_name, git_internal, pushed_name, remote_name, tree_path
 from .repositories import Facts, Repositories
 from .scan import Scanner
 from .snapshot import Manifest, capture, load
@@ -294,7 +294,7 @@ def _check_names(given: object) -> None:
     if isinstance(given, arguments.Tag):
         branch_name(given.name, "tag")
     if isinstance(given, arguments.Push | arguments.Sync) and given.branch:
-        branch_name(given.branch)
+        branch_name(pushed_name(given.branch) if isinstance(given, arguments.Push) else given.branch)
     if isinstance(given, arguments.Push) and given.tag:
         branch_name(given.tag, "tag")
 

@@ -72,6 +72,7 @@ def test_changing(attacked: Attacked, case: Case) -> None:
 PUSHES = {
     "the current branch": ("", {}),
     "a new branch by name": ("git branch feature/push-me", {"branch": "feature/push-me"}),
+    "a branch on both sides of a colon": ("", {"branch": "feature/x:feature/x"}),
     "a branch by its full name": ("", {"branch": "refs/heads/feature/x"}),
     "a branch with foreign letters": ("git branch größe", {"branch": "größe"}),
     "a tag": ("git tag v9", {"tag": "v9"}),

@@ -16,6 +16,8 @@ CASES = [
     works("log by address", "git_log", author="bob@example.com", world=HISTORY, shows="fix: retry"),
     works("log since a day", "git_log", since="2024-01-01", limit=5, shows="commits"),
     works("log since a time with a zone", "git_log", since="2024-01-01T10:00+02:00", shows="commits"),
+    works("log of the last weeks", "git_log", since="2 weeks ago", shows="commits"),
+    works("log since yesterday", "git_log", since="yesterday", world="GIT_COMMITTER_DATE='2020-01-01T00:00:00Z' git commit -q --amend --no-edit; git commit -q --allow-empty -m late", shows="late", hides=("three",)),
     works("log for a text with dashes and a dollar", "git_log", search="--force on $HOME", world=HISTORY, shows="1 commits"),
     works("log for a quote", "git_log", search='"', shows="0 commits"),
     works("log of one file's folder", "git_log", path="src", shows=("three", "1 commits")),

@@ -14,7 +14,7 @@ from git.attacked import Attacked, Case, attack, survives
 NO = "invalid|protected|out_of_bounds|conflict"
 MOVED = "git branch -f main feature/x; "
 SPECS = (
-    "main", "MAIN", "Main", "ma\u0131n", "m\u0430in", "main\u200b", "\ufeffmain", "ma\u00adin", "m\uff41in", "\uff4d\uff41\uff49\uff4e", "ma\u0456n", "refs/heads/main", "heads/main",
+    "main", "main:main", "release/1.0:release/1.0", ":feature/x", "feature/x:", "a:b:a", "MAIN", "Main", "ma\u0131n", "m\u0430in", "main\u200b", "\ufeffmain", "ma\u00adin", "m\uff41in", "\uff4d\uff41\uff49\uff4e", "ma\u0456n", "refs/heads/main", "heads/main",
     "origin/main", "refs/remotes/origin/main", "HEAD:main", "@:main", "HEAD:refs/heads/main", "feature/x:main", "feature/x:refs/heads/main", "feature/x:heads/main",
     "HEAD~0:main", "TIP:main", "TIP:refs/heads/main", "refs/tags/v:main", "+feature/x:main", "+main", "+refs/heads/feature/x:refs/heads/main", ":main", ":refs/heads/main", ":",
     "+:", "refs/heads/*:refs/heads/*", "fe*:ma*", "refs/heads/fe*:refs/heads/ma*", "*", "refs/*", "^refs/heads/none feature/x:main", "feature/x main", "feature/x\nmain",
