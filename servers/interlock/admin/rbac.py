@@ -113,7 +113,7 @@ def wanted(policy: Policy, section: Section) -> set[Rule]:
         verbs += [verb for verb in ("create", "delete") if verb in can and plural != "events"]
         rules |= {(group, plural, verb) for verb in verbs}
         if plural == "pods":
-            rules.add(("", "pods/log", "get"))
+            rules |= {("", "pods/log", "get"), ("metrics.k8s.io", "pods", "get"), ("metrics.k8s.io", "pods", "list")}
             rules |= {("", "pods/exec", "create"), ("", "pods/exec", "get")} if "exec" in can else set()
             rules |= {("", "pods/eviction", "create")} if "node" in can else set()
     rules |= {("", "events", "list"), ("apps", "replicasets", "list"), ("apps", "controllerrevisions", "list")}
@@ -126,6 +126,8 @@ def _cluster_wanted(policy: Policy, context: Context) -> Iterator[Rule]:
             continue
         plural, _, group = kind.partition(".")
         yield from ((group, plural, verb) for verb in ("get", "list", "watch"))
+        if plural == "nodes":
+            yield from (("metrics.k8s.io", plural, verb) for verb in ("get", "list"))
         if plural == "nodes" and possible(policy.rules, "kubectl.node"):
             yield from ((group, plural, verb) for verb in ("update", "patch"))
             yield from (("", "pods", verb) for verb in ("get", "list"))

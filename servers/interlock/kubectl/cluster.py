@@ -39,6 +39,9 @@ _SAID: Final = re.compile(r"^(?:Error from server(?: \((\w+)\))?: |(?=The .{1,30
 _DUMPED: Final = re.compile(r"&?\b[a-z0-9]{1,40}\.[A-Z][A-Za-z]{1,60}\{")  # a whole object as Go writes it
 _STOP: ContextVar[Callable[[], bool] | None] = ContextVar("stop", default=None)
 _TIMEOUTS: Final = ("Client.Timeout", "i/o timeout", "handshake timeout", "deadline exceeded", "timed out")
+_VALIDATION: Final = re.compile(
+    r"^error: (?:error validating \"[^\"]*\": )?error validating data: |; if you choose to ignore these errors, .*"
+)
 _KUBECTLS: Final = ("error: ", "Error ", "Unable to connect", "The connection to the server")
 MANAGER: Final = "interlock"
 
@@ -218,6 +221,7 @@ class Cluster:
         if not match and "error: " in text and "connect" not in text and "dial" not in text:
             reason = "Invalid"
         lines = [line for line in lines if not line.startswith("Warning: ")]
+        lines = [_VALIDATION.sub("", line) for line in lines]
         message = self._detector.redact(without_logins(_undumped(" ".join(" ".join(lines).split())))).text
         return ClusterError(reason, one_line(message, 500) or f"kubectl ended with code {done.code}")
 

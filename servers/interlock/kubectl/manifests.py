@@ -56,7 +56,11 @@ def place(
     """Where an object belongs; its namespace is written into it. Raises Refused."""
     kind, version, meta = one.get("kind"), one.get("apiVersion"), one.get("metadata")
     if not isinstance(kind, str) or not isinstance(version, str) or not isinstance(meta, dict):
-        raise Refused(Code.INVALID, f"{source} holds an object without apiVersion, kind or metadata")
+        raise Refused(
+            Code.INVALID,
+            f"{source} holds an object without apiVersion, kind or metadata",
+            hint="plain manifests only: render kustomizations and charts into a file or folder of their own",
+        )
     resource = kubectl.cluster.kinds(context).of(version, kind) or kubectl.cluster.kinds(context, anew=True).of(
         version, kind
     )
