@@ -28,7 +28,7 @@ _TAIL: Final = r"[\w.-]{0,32}"
 NAME: Final = rf"(?:(?:{_LONG}){_TAIL}|(?:{_SHORT})[\d_]{{0,3}})"
 _SEPARATOR: Final = r"(?:=>|:=|[:=]{1,2})"
 _VALUE: Final = r"\d{0,15}[^\s\d\"'\\\[{(,;][^\r\n]{2}"
-_QUOTED: Final = r"\\{0,4}[\"'`]{1,3}[^\s\"'\\][^\r\n]{2}"
+_QUOTED: Final = r"\\{0,4}[\"'`]{1,3}(?:[^\s\"'\\][^\r\n]{2}|\\u[0-9a-f])"
 
 # A name that announces a secret and what can stand between it and one, but for `name = value`. What follows is read
 # by `named`: one hit, one look, and prose about passwords costs nothing.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import bisect
 import re
+import zlib
 from typing import TYPE_CHECKING, Final
 
 from .names import BENIGN, classify
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 DEPTH: Final = 2
 _LONGEST: Final = 1 << 16
+PACKED: Final = "H4sIA"  # how a gzip begins in base64
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
 _CONTINUED: Final = re.compile(
     rb"(?:\r?\n|\\n)[ \t]{0,40}[\"']?(?=[A-Za-z0-9+/]{2,100}={0,2}[\"']?[ \t,]{0,4}(?:[\r\n\\]|$))"
@@ -33,6 +35,11 @@ MARKS: Final = ("password", "passwd", "secret", "token", "api_key", "apiKey", "a
 def encoded_marks(beginnings: list[str]) -> list[str]:
     """What base64 turns each mark into, wherever in the text it stands: the characters that do not depend on neighbours."""
     words = {form for mark in MARKS for form in (mark, mark.upper(), mark.capitalize(), mark.title())} | set(beginnings)
+    twice = _pieces({mark for mark in MARKS if len(mark) > 5 and mark.isalpha()})
+    return sorted({PACKED, *_pieces(words), *_pieces(twice)})
+
+
+def _pieces(words: set[str]) -> set[str]:
     marks: set[str] = set()
     for word in words:
         data = word.encode()
@@ -42,7 +49,7 @@ def encoded_marks(beginnings: list[str]) -> list[str]:
             piece = text[-(-shift * 8 // 6) : whole]
             if len(piece) >= 4:
                 marks.add(piece[:10])
-    return sorted(marks)
+    return marks
 
 
 def encoded(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> None:
@@ -80,7 +87,7 @@ def encoded(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> 
     if not pieces:
         return
     run = b"".join(data[low:high] for low, high in pieces).rstrip(b"=").translate(_STANDARD)
-    text = _decoded(run)
+    text = _unpacked(run) if run.startswith(PACKED.encode()) else _decoded(run)
     if text is None:
         return
     found = find(text, page.depth + 1)
@@ -109,6 +116,14 @@ def hexed(page: Page, end: int, find: Callable[[bytes, int], list[Found]]) -> No
         if printable and (found := find(text, page.depth + 1)):
             page.add(start, stop, max(found, key=lambda one: one.end - one.start).kind)
             return
+
+
+def _unpacked(run: bytes) -> bytes | None:
+    """What a gzip in base64 holds, as far as it is looked at."""
+    try:
+        return zlib.decompressobj(31).decompress(base64.b64decode(run + b"=" * (-len(run) % 4)), _LONGEST)
+    except (ValueError, zlib.error):
+        return None
 
 
 def _decoded(run: bytes) -> bytes | None:

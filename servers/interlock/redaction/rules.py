@@ -66,7 +66,9 @@ class Rules:
         }
         encoded = -1 - len(ANCHORS)
         digest = hashlib.sha256(
-            repr((ANCHORS, decoding.MARKS, [(rule.shape, rule.anchor) for rule in self._token_rules])).encode()
+            repr(
+                (ANCHORS, decoding.MARKS, decoding.PACKED, [(rule.shape, rule.anchor) for rule in self._token_rules])
+            ).encode()
         ).hexdigest()
 
         def patterns() -> list[Pattern]:

@@ -126,7 +126,7 @@ SECRETS: dict[str, Callable[[str], str]] = {
 def test_no_tool_shows_a_secret(logs: Logs, name: str) -> None:
     logs.write(PLAIN + AT + SECRETS[name](logs.canary) + "\n" + AT + "after\n")
     read = logs.call("read_log", source="app", tail=10)
-    assert "started worker 1" in read.text and "after" in read.text
+    assert "started worker 1" in read.text and "after" in read.text and ("[secret:" in read.text or "cut" in read.text)
     logs.call("search_logs", source="app", pattern="after", context=3)
     found = logs.call("search_logs", source="app", pattern=logs.canary, count=True)
     assert " 0 lines" in found.text or "0 matches" in found.text or "no line" in found.text.lower(), found.text
