@@ -233,15 +233,15 @@ def opened(path: Path) -> Any:
 
 
 def task_overview(path: Path) -> dict[str, Any]:
-    from interlock.logs import pages
+    from interlock.logs import overview
     from interlock.logs.blocks import Budget
     from interlock.logs.surveying import survey
     from interlock.logs.windows import Span
 
     budget = Budget(seconds=900)
     found = survey(opened(path), Span(), detect(), budget)
-    text, header, _ = pages.summary_page(found, budget, 40)
-    every, _, _ = pages.summary_page(found, budget, 1_000_000, room=1 << 30)
+    text, header, _ = overview.summary_page(found, budget, 40)
+    every, _, _ = overview.summary_page(found, budget, 1_000_000, room=1 << 30)
     share = header.split("shown = ")[1].split(" ")[0]
     return {
         "lines": found.lines, "characters": len(text) + len(header), "covers %": share,

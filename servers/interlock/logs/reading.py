@@ -1,4 +1,4 @@
-"""Reads lines from a place in a source: its end, its start, a time, a cursor; and follows it for a while.
+"""Reads lines from a place in a source: its end, its start, a time, a cursor.
 
 A position is a part's id and an offset, which stay true while files are renamed. All text that leaves is redacted.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from interlock.guard.errors import Code, Failed, Refused
+from interlock.guard.errors import Code, Refused
 
-from .blocks import Block, Budget, backward, file_reader, forward, lines_above
+from .blocks import Block, Budget, backward
 from .dissect import dissect
 from .parts import Part, Wanted
 from .safe import Safe
@@ -28,13 +28,11 @@ from .windows import (
     available,
     budget_time,
     pieces,
-    reached,
     snapped,
     window_of,
 )
 
 MAX_CHUNK: Final = 4 << 20  # raw bytes that one answer is chosen from
-POLL: Final = 0.2  # seconds between two looks at a followed source
 LINE_HEAD: Final = 256  # bytes of a line in which its time stands
 
 Position = tuple[str, int]
@@ -85,7 +83,7 @@ class Reader:
 
     def tail(self, count: int, span: Span, before: Position | None = None) -> Read:
         """The last `count` lines, or the last before a position."""
-        parts = self._parts()
+        parts = self.parts()
         before = snapped(parts, before)
         rows: list[Row] = []
         begun = before is None
@@ -107,12 +105,12 @@ class Reader:
 
     def head(self, count: int, span: Span, start: Position | None = None) -> Read:
         """The first `count` lines of the window, or from a position on."""
-        parts = self._parts()
+        parts = self.parts()
         start = snapped(parts, start)
         rows: list[Row] = []
         end: Position | None = None
         for piece in pieces(parts, span, self.budget, start=start, size=256 << 10):
-            rows += self._rows(piece.part, piece.block)
+            rows += self.rows(piece.part, piece.block)
             end = (piece.part.id, piece.block.end)
             if piece.part.streamer is not None and rows:
                 end = (piece.part.id, rows[-1].offset + 1)
@@ -127,7 +125,7 @@ class Reader:
 
     def around(self, count: int, time: float | None, place: Position | None) -> Read:
         """Half of the lines before a time or position, half from it on."""
-        parts = self._parts()
+        parts = self.parts()
         place = snapped(parts, place)
         if place is None:
             assert time is not None
@@ -148,107 +146,9 @@ class Reader:
                 return part.id, part.place(piece.block.offset, line.decode("utf-8", "replace"))
         return None
 
-    # ---------------------------------------------------------------- following
-
-    def follow(
-        self,
-        seconds: float,
-        count: int,
-        start: Position | None,
-        wait: Callable[[float], bool],
-        progress: Callable[[int], None],
-    ) -> Read:
-        """Lines that are written while we wait, at most `count`; more are counted and dropped.
-
-        Goes on over renames (the old file is read to its end, then the new one) and cut files (from the start).
-        """
-        import time
-
-        parts = [part for part in self._parts() if not part.problem]
-        if parts and parts[-1].streamer is not None:
-            return self._follow_stream(parts[-1], seconds, count, start, progress)
-        parts = [part for part in parts if part.seekable]
-        if not parts:
-            raise Failed("this source cannot be followed", hint="read_log with tail shows its end")
-        start = snapped(parts, start)
-        part = next((p for p in parts if start is not None and p.id == start[0]), parts[-1])
-        fd = _open(part)
-        offset = start[1] if start is not None and part.id == start[0] else os.fstat(fd).st_size
-        read = Read()
-        until = time.monotonic() + seconds
-        try:
-            while True:
-                ended = wait(POLL) or time.monotonic() >= until
-                size = os.fstat(fd).st_size
-                if size < offset:
-                    self.budget.note("the file was cut while it was followed: read from its start")
-                    offset = 0
-                newer = self._newer(part) if size == offset else None
-                if size > offset:
-                    offset = self._new_lines(part, fd, offset, read, count)
-                    progress(len(read.rows) + read.dropped)
-                elif newer is not None:  # the old file is read to its end, which nobody writes to any more
-                    self.budget.note("the file was renamed while it was followed: went on with the new one")
-                    os.close(fd)
-                    fd, part, offset = _open(newer), newer, 0
-                    continue
-                if ended:
-                    break
-        finally:
-            os.close(fd)
-        read.next = (part.id, offset)
-        return read
-
-    def _follow_stream(
-        self, part: Part, seconds: float, count: int, start: Position | None, progress: Callable[[int], None]
-    ) -> Read:
-        """The same of a stream: from a place on, or from its last line."""
-        if start is None:
-            last = self.tail(1, Span()).rows
-            start = (part.id, last[-1].offset + 1 if last else 0)
-        limits = Budget(seconds=seconds, cancelled=self.budget.cancelled)
-        wanted = Wanted(since=start[1] / 1e9 - LOOKBACK if start[1] else None, follow=True)
-        read = Read(next=start)
-        for block in reached(part, part.blocks(limits, wanted=wanted), start[1]):
-            rows = self._rows(part, block)
-            room = max(0, count - len(read.rows))
-            read.rows += rows[:room]
-            read.dropped += len(rows[room:])
-            if rows:
-                read.next = (part.id, rows[-1].offset + 1)
-            progress(len(read.rows) + read.dropped)
-        self.budget.scanned += limits.scanned
-        for note in limits.notes:
-            self.budget.note(note)
-        return read
-
-    def _new_lines(self, part: Part, fd: int, offset: int, read: Read, count: int) -> int:
-        """Whole lines from an offset on; the last one waits for its line end. Returns where to go on."""
-        limits = Budget(seconds=5, max_bytes=8 << 20)
-        for block in forward(file_reader(fd, offset), offset, limits, 256 << 10, above=lines_above(fd, offset)):
-            if os.pread(fd, 1, block.end - 1) != b"\n":
-                break
-            if len(read.rows) < count:
-                rows = self._rows(part, block)
-                room = count - len(read.rows)
-                read.rows += rows[:room]
-                read.dropped += len(rows[room:])
-            else:
-                read.dropped += block.data.count(b"\n") + 1
-            offset = block.end
-        self.budget.scanned += limits.scanned
-        return offset
-
-    def _newer(self, current: Part) -> Part | None:
-        """The live file of a followed one's series, if that is another by now."""
-        parts = [p for p in self.source.parts(Budget()) if p.seekable and not p.problem and p.series == current.series]
-        if not parts or parts[-1].id == current.id or not parts[-1].size:
-            return None  # while the new file is empty, the old one may still be written to
-        return parts[-1]
-
     # ---------------------------------------------------------------- pieces
 
-    def _parts(self) -> list[Part]:
+    def parts(self) -> list[Part]:
         return available(self.source, self.budget)
 
     def _last_of(self, part: Part, count: int, span: Span, limit: int | None) -> list[Row]:
@@ -298,7 +198,7 @@ class Reader:
             ):
                 lines -= kept.popleft().block.data.count(b"\n") + 1
         for piece in kept:
-            rows.extend(row for row in self._rows(part, piece.block) if limit is None or row.offset < limit)
+            rows.extend(row for row in self.rows(part, piece.block) if limit is None or row.offset < limit)
         return list(rows)[-count:]
 
     def _last_of_stream(self, part: Part, count: int, span: Span, before: int | None) -> list[Row]:
@@ -338,7 +238,7 @@ class Reader:
 
     def _in(self, part: Part, block: Block, span: Span) -> list[Row]:
         reader = TimeReader(part.changed or budget_time())
-        rows = self._rows(part, block)
+        rows = self.rows(part, block)
         if not span.bounded:
             return rows
         kept, inside = [], True
@@ -363,7 +263,7 @@ class Reader:
         self.budget.lines += len(rows)
         return rows
 
-    def _rows(self, part: Part, block: Block) -> list[Row]:
+    def rows(self, part: Part, block: Block) -> list[Row]:
         texts = self.safe.lines(block.data, block.above)
         rows, offset, place = [], block.offset, 0
         for line, text in zip(block.data.split(b"\n"), texts, strict=True):
@@ -387,8 +287,3 @@ class Reader:
 
 def before_first(read: Read) -> Position | None:
     return (read.rows[0].part.id, read.rows[0].offset) if read.rows else None
-
-
-def _open(part: Part) -> int:
-    assert part.opener is not None
-    return part.opener()

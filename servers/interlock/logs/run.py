@@ -9,9 +9,10 @@ from interlock.guard.errors import Code, Failed, Refused
 from interlock.guard.model import Call, Result
 from interlock.untrusted import one_line
 
-from . import arguments, pages
+from . import arguments, overview, pages
 from .blocks import Budget
 from .comparing import compare
+from .following import follow
 from .matching import Pattern
 from .reading import Position, Read, Reader, cursor_of
 from .safe import Safe
@@ -155,7 +156,7 @@ def _follow(call: Call, reader: Reader, wanted: arguments.ReadLog, position: Pos
         told += 1
         call.link.progress(told, f"{lines} new lines")
 
-    return reader.follow(float(wanted.follow), wanted.lines, position, call.link.wait, progress)
+    return follow(reader, float(wanted.follow), wanted.lines, position, call.link.wait, progress)
 
 
 def _search(server: Logs, call: Call) -> Result:
@@ -202,18 +203,17 @@ def _summarize(server: Logs, call: Call) -> Result:
     with server.slot(call):
         found = survey(source, span, server.detector, budget, _progress(call))
         if wanted.template is not None:
-            page = pages.template_page(found, budget, wanted.template, _room(call))
-            if page is None:
+            one = overview.template_page(found, budget, wanted.template, _room(call))
+            if one is None:
                 raise Refused(
                     Code.INVALID, "there is no such template in this window", hint="summarize_logs lists their ids"
                 )
             return Result(
-                text=page[0], header=f"{source.name}: {page[1]}", untrusted=True, redactions=found.safe.redactions
+                text=one[0], header=f"{source.name}: {one[1]}", untrusted=True, redactions=found.safe.redactions
             )
         room = min(_room(call), pages.OVERVIEW if wanted.limit <= 40 else 40_000)
-        return _text(
-            pages.summary_page(found, budget, wanted.limit, wanted.cursor, room), server, source, found.safe.redactions
-        )
+        page = overview.summary_page(found, budget, wanted.limit, wanted.cursor, room)
+        return _text(page, server, source, found.safe.redactions)
 
 
 def _compare(server: Logs, call: Call) -> Result:

@@ -17,8 +17,8 @@ from .blocks import LINE_CAP, Block, Budget, backward
 from .dissect import dissect
 from .matching import Pattern
 from .parts import Part
+from .ripgrep import OPTIONS, Lines, offsets
 from .safe import CONTEXT, LONG_CONTEXT, Safe, context_above, spans_lines
-from .seeking import line_start
 from .timestamps import TimeReader
 from .windows import Piece, Source, Span, available, budget_time, pieces, snapped, window_of
 
@@ -311,26 +311,11 @@ class _Searcher:
             if found is not None and (found.end - found.start) * 2 < size:
                 return False  # a part of the file is read faster here
             os.lseek(fd, start, os.SEEK_SET)
-            argv = [
-                "--no-config",
-                "--no-mmap",
-                "--text",
-                "--encoding=none",
-                "--byte-offset",
-                "--no-line-number",
-                "--no-filename",
-                "--color=never",
-                "--max-columns=1",
-                "--threads=1",
-                "--regex-size-limit=10M",
-                "--dfa-size-limit=10M",
-                *arguments,
-                "-",
-            ]
             before = list(self.found.hits), self.found.count
             left = max(1.0, self._budget.seconds)
+            argv, stop = [*OPTIONS, *arguments, "-"], self._budget.cancelled
             try:
-                with self._broker.start("rg", argv, stdin=fd, timeout=left, stop=self._budget.cancelled) as process:
+                with self._broker.start("rg", argv, stdin=fd, timeout=left, stop=stop) as process:
                     self._from_ripgrep(process, part, fd, start, size, reader, found is not None)
                     if not self._full or self._query.count_only:
                         self.count_waiting()
@@ -350,26 +335,15 @@ class _Searcher:
     def _from_ripgrep(
         self, process: Any, part: Part, fd: int, start: int, size: int, reader: TimeReader, windowed: bool
     ) -> None:
-        rest = b""
-        cache = _Chunk(fd)
-        while True:
-            data = process.read()
-            if not data:
-                break
-            rows = (rest + data).split(b"\n")
-            rest = rows.pop()
-            for row in rows:
-                digits = row.partition(b":")[0]
-                if not digits.isdigit():
-                    continue
-                offset = start + int(digits)
-                if not self._judge(part, offset, cache, reader, windowed):
-                    process.kill()
-                    self._budget.scanned += offset - start
-                    return
+        lines = Lines(fd)
+        for offset in offsets(process, start):
+            if not self._judge(part, offset, lines, reader, windowed):
+                process.kill()
+                self._budget.scanned += offset - start
+                return
         self._budget.scanned += size - start
 
-    def _judge(self, part: Part, offset: int, cache: _Chunk, reader: TimeReader, windowed: bool) -> bool:
+    def _judge(self, part: Part, offset: int, cache: Lines, reader: TimeReader, windowed: bool) -> bool:
         line, above = cache.line(offset)
         if windowed:
             value = reader.read(line)
@@ -388,35 +362,3 @@ class _Searcher:
             block = Block(base, data, base + len(data) + 1)
             return self._take(part, block, offset - base, text)
         return self._take(part, Block(offset, line, offset + len(line) + 1), 0, text)
-
-
-class _Chunk:
-    """Reads lines at growing offsets of a file through one buffer."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._base = 0
-        self._data = b""
-
-    def line(self, offset: int) -> tuple[bytes, bytes]:
-        """The line at an offset, and the whole lines above it within CONTEXT."""
-        low = max(0, offset - CONTEXT)
-        end = -1
-        if self._base <= low and offset < self._base + len(self._data):
-            end = self._data.find(b"\n", offset - self._base)
-        if end < 0:
-            self._base, self._data = low, os.pread(self._fd, CONTEXT + LINE_CAP, low)
-            end = self._data.find(b"\n", offset - low)
-        at = offset - self._base
-        return self._data[at : end if end >= 0 else at + LINE_CAP], context_above(self._data, at)
-
-    def above(self, offset: int, count: int) -> bytes:
-        low = line_start(self._fd, max(0, offset - count))
-        return os.pread(self._fd, offset - low, low).removesuffix(b"\n")
-
-    def around(self, offset: int, reach: int) -> tuple[int, bytes]:
-        """Whole lines around an offset."""
-        low = line_start(self._fd, max(0, offset - reach))
-        data = os.pread(self._fd, offset - low + reach + LINE_CAP, low)
-        end = data.rfind(b"\n")
-        return low, data[:end] if end > offset - low else data

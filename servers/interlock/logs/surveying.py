@@ -1,6 +1,6 @@
 """One pass over a window of a source: templates, levels, times and stack traces, with counts that add up.
 
-The raw material of `summarize_logs` and `compare_logs`; how it is shown is in `pages`.
+The raw material of `summarize_logs` and `compare_logs`; how it is shown is in `overview` and `pages`.
 """
 
 from __future__ import annotations
