@@ -151,6 +151,8 @@ class Reached:
                 for one in self.api.ask("GET", path)["items"]:
                     meta = one["metadata"]
                     rest = {k: meta.get(k) for k in ("labels", "annotations", "finalizers", "ownerReferences")}
+                    noted = rest["annotations"] or {}  # what controllers note is no change
+                    rest["annotations"] = {k: v for k, v in noted.items() if "deployment.kubernetes.io" not in k}
                     mark = [path, meta["name"], meta["uid"], rest, one.get("spec"), one.get("data")]
                     made = any(owner.get("controller") for owner in meta.get("ownerReferences") or ())
                     if "deletionTimestamp" not in meta and not made:
