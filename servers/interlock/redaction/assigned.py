@@ -33,6 +33,13 @@ _END: Final = re.compile(rb"[ \t]*[,;]?[ \t]*(?:(?:#|//)[^\r\n]*)?(?=[\r\n]|\Z)"
 _HEX: Final = re.compile(rb"(?:0x)?[0-9a-fA-F_-]+")
 _UUIDS: Final = re.compile(rb"(?:.*[^0-9a-zA-Z])?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _WORD_AND_HEX: Final = re.compile(rb"((?:[A-Za-z]{2,}[_-])+)v?[0-9a-fA-F_-]+")
+# Kubernetes names what it makes after its maker: NAME-56bc65b5ff-22cfw, NAME-28391040-x7k2p, NAME-0; Azure's nodes.
+_SAFE: Final = "[bcdfghjklmnpqrstvwxz2456789]"  # without vowels, so that no word comes out
+_MADE: Final = re.compile(
+    rf"(?:[A-Za-z]{{2,40}}/)?([a-z][a-z0-9-]*?)(?:-(?:{_SAFE}{{8,10}}|{_SAFE}{{5}}|vmss[0-9a-z]{{6}}|\d{{1,10}})){{1,3}}".encode()
+)
+_KIND: Final = re.compile(rb"[A-Z][A-Za-z]{2,40}/")
+_API_SERVER: Final = re.compile(rb"apiserver-[a-z2-7]{26}")
 _DIGITS: Final = re.compile(rb"\d+")
 _SEPARATORS: Final = re.compile(rb"[-_+/]")
 _HUMP: Final = re.compile(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
@@ -69,7 +76,11 @@ def assigned(page: Page, end: int) -> None:
 
 def is_token(value: bytes) -> bool:
     """Whether nothing but a generator writes this, and it is no digest, id or piece of data by its looks."""
+    if kind := _KIND.match(value):
+        value = value[kind.end() :]  # `Pod/web-0`: the whole, wherever it is one
     if _HEX.fullmatch(value) or _UUIDS.fullmatch(value) or is_public(value) or _readable(value):
+        return False
+    if _API_SERVER.fullmatch(value) or ((made := _MADE.fullmatch(value)) and not is_token(made.group(1))):
         return False
     named = _WORD_AND_HEX.fullmatch(value)
     if named and (named.end() - named.end(1) < SHORTEST or _worded(named.group(1)) >= 3):
@@ -78,7 +89,7 @@ def is_token(value: bytes) -> bool:
     runs, digits, separators, kinds = runs_of(bare)
     if len(set(bare)) < 10 or separators > 0.2 * len(bare) or kinds < 2:
         return False
-    if separators and max(map(len, _SEPARATORS.split(bare))) < 10:
+    if separators and all(len(part) < 10 or _worded(part) == len(part) for part in _SEPARATORS.split(bare)):
         return False  # names joined together, paths
     if digits < 2:
         return runs >= 0.33 * len(bare) and _worded(bare) <= 0.25 * len(bare)
