@@ -171,6 +171,7 @@ def test_log_filters_and_pages(world: Workshop):
     assert "number 7\n" in world.ok("git_log", search="number 7").text
     assert "0 commits" in world.ok("git_log", author="nobody").text
     assert "2 commits" in world.ok("git_log", since="2023-12-12").text
+    assert world.ok("git_log", path="a.txt", limit=1).text.startswith("1 commit of HEAD with changes to a.txt; more")
     assert "commits of main..HEAD" in world.ok("git_log", ref="main..HEAD").text
     world.refused("git_log", "invalid", since="--output=x")
     world.close()

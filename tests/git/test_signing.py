@@ -109,6 +109,34 @@ def test_a_commit_a_merge_and_a_revert_are_signed(world: Workshop, signer: Signe
             assert said.split()[0] in ("G", "U") and says in said, said  # U: good, by a key that nobody has vouched for
 
 
+def test_an_annotated_tag_is_signed_and_a_bare_one_refused(world: Workshop, signer: Signer) -> None:
+    git(world.repo, "config", "tag.gpgsign", "true")
+    with served(world, signer) as peer:
+        reply = peer.call("git_tag", repo=str(world.repo), name="v1", message="first")
+        bare = peer.call("git_tag", repo=str(world.repo), name="v2")
+    assert not reply.is_error, reply.text
+    words = [word for name, value in signer.settings.items() for word in ("-c", f"{name}={value}")]
+    told = subprocess.run(
+        ["git", *words, "tag", "-v", "v1"],
+        cwd=world.repo,
+        env={**QUIET, **signer.environment},
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0 and "first" in told.stdout, told.stderr
+    assert bare.code == "invalid" and "give a message" in bare.text, bare.text
+    assert git(world.repo, "tag").split() == ["v1"]
+
+
+@pytest.mark.parametrize("setting", ["tag.gpgsign", "tag.forceSignAnnotated"])
+def test_a_tag_that_cannot_be_signed_is_refused(world: Workshop, ssh: Signer, setting: str) -> None:
+    git(world.repo, "config", setting, "true")
+    with served(world, ssh, section=False) as peer:
+        reply = peer.call("git_tag", repo=str(world.repo), name="v1", message="first")
+    assert reply.code == "invalid" and "git.signing" in reply.text, reply.text
+    assert not git(world.repo, "tag").strip()
+
+
 def test_a_key_that_is_not_there_changes_nothing(world: Workshop, signer: Signer) -> None:
     git(world.repo, "config", "commit.gpgsign", "true")
     world.write("a.txt", "signed\n")

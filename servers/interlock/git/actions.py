@@ -44,7 +44,7 @@ class Author(PolicyModel):
 
 
 class Signing(PolicyModel):
-    """The program and the key that sign commits; the agent never sees the key."""
+    """The program and the key that sign commits and tags; the agent never sees the key."""
 
     program: Place = Field(description="/usr/bin/ssh-keygen or /usr/bin/gpg, as an absolute path.")
     key: Text = Field(description="ssh: the key's file (private, or public with an agent); gpg: the key's id.")
@@ -83,6 +83,6 @@ class Section(PolicyModel):
     )
     signing: Signing | None = Field(
         default=None,
-        description="How commits are signed where the repository asks for it. Absent: then they are refused.",
+        description="How commits and tags are signed where the repository asks for it. Absent: then they are refused.",
     )
     max_file: Size = Field(default=5 * 1024**2, description="Largest file that may be committed, e.g. 5M.")

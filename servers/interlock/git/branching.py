@@ -171,9 +171,9 @@ def plan_tag(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Pla
     _free(repo, full)
     commit = revisions.commit(repo, arguments.ref or "HEAD")
     transition = Transition(facts)
+    git.committer.check_tag(repo, section, bool(arguments.message))
     if arguments.message:
         check_message(arguments.message, git.detector)
-        git.committer.check(repo, facts, section)
     message = arguments.message.rstrip() + "\n"
 
     def annotate(handle: pygit2.Repository, final: Call) -> None:
@@ -182,7 +182,8 @@ def plan_tag(git: Git, repo: pygit2.Repository, facts: Facts, call: Call) -> Pla
 
         tagger = identity(handle, section, final.time)
         head = f"object {commit.id}\ntype commit\ntag {name}\ntagger {tagger.name} <{tagger.email}> {tagger.time} +0000"
-        transition.refs.append(RefMove(full, None, object_written(handle, "tag", f"{head}\n\n{message}")))
+        content = git.committer.tag(handle, section, f"{head}\n\n{message}")
+        transition.refs.append(RefMove(full, None, object_written(handle, "tag", content)))
 
     if not arguments.message:
         transition.refs.append(RefMove(full, None, str(commit.id)))

@@ -1,4 +1,4 @@
-"""Who commits, what the trailer says, and how a commit is signed. The one place where commits are made."""
+"""Who commits, what the trailer says, and how commits and tags are signed. The one place where commits are made."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from interlock.sandbox.broker import BrokerClient
 
 SIGN: Final = "git-sign"  # the broker's name for the signing program
+_COMMITS: Final = ("commit.gpgsign",)
+_TAGS: Final = ("tag.gpgsign", "tag.forcesignannotated")
 _TRAILERS: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*: .*\n?)+\Z")
 
 
@@ -47,19 +49,25 @@ def with_trailer(message: str, call: Call) -> str:
 
 
 class Committer:
-    """Makes commits of one server: author and trailer from the policy, signed where the repository says so."""
+    """Makes one server's commits and tags: author and trailer from the policy, signed where the repository says so."""
 
     def __init__(self, broker: BrokerClient | None) -> None:
         self._broker = broker
 
     def check(self, repo: pygit2.Repository, facts: Facts, section: Section) -> None:
         """Before anything is planned: can a commit be made as the repository wants it? Raises Refused."""
-        if self._signs(repo) and (section.signing is None or self._broker is None):
+        if _any(repo, _COMMITS):
+            self._can_sign(section, "commits")
+
+    def check_tag(self, repo: pygit2.Repository, section: Section, annotated: bool) -> None:
+        """The same for a tag. Raises Refused."""
+        if not annotated and _any(repo, _TAGS[:1]):
             raise Refused(
-                Code.INVALID,
-                "the repository signs its commits, and the policy names no program for it",
-                hint="a person sets git.signing (program and key) in the policy, or commits by hand",
-            )
+                Code.INVALID, "the repository signs its tags, and one without a message has no room for it",
+                hint="give a message",
+            )  # fmt: skip
+        if annotated and _any(repo, _TAGS):
+            self._can_sign(section, "tags")
 
     def commit(
         self,
@@ -78,17 +86,23 @@ class Committer:
         committer = identity(repo, section, call.time)
         text = with_trailer(message, call) if trailer else message
         ids: list[str | pygit2.Oid] = [pygit2.Oid(hex=p) for p in parents]
-        if not self._signs(repo):
+        if not _any(repo, _COMMITS):
             return str(repo.create_commit(None, author or committer, committer, text, tree, ids))
         # pygit2's stub says Oid; what comes is the commit's text.
         content = str(repo.create_commit_string(author or committer, committer, text, tree, ids))
         return str(repo.create_commit_with_signature(content, self._signature(section, content), "gpgsig"))
 
-    def _signs(self, repo: pygit2.Repository) -> bool:
-        try:
-            return repo.config.get_bool("commit.gpgsign")
-        except (KeyError, ValueError):
-            return False
+    def tag(self, repo: pygit2.Repository, section: Section, content: str) -> str:
+        """An annotated tag's text, signed at its end where the repository says so. Raises Failed."""
+        return content + (self._signature(section, content) if _any(repo, _TAGS) else "")
+
+    def _can_sign(self, section: Section, what: str) -> None:
+        if section.signing is None or self._broker is None:
+            raise Refused(
+                Code.INVALID,
+                f"the repository signs its {what}, and the policy names no program for it",
+                hint="a person sets git.signing (program and key) in the policy, or does it by hand",
+            )
 
     def _signature(self, section: Section, content: str) -> str:
         assert section.signing is not None and self._broker is not None
@@ -97,11 +111,23 @@ class Committer:
             argv = ["-Y", "sign", "-n", "git", "-f", str(Path(key).expanduser())]
         else:
             argv = ["--batch", "--no-tty", "--status-fd=2", "-bsau", key]
-        done = self._broker.run(SIGN, argv, stdin=content.encode(), timeout=20, max_output=64 << 10)
+        data = content.encode("utf-8", "surrogateescape")
+        done = self._broker.run(SIGN, argv, stdin=data, timeout=20, max_output=64 << 10)
         text = done.stdout.decode("ascii", "replace")
         if done.code != 0 or "-----BEGIN" not in text:
             raise Failed(
-                "the commit could not be signed",
+                "it could not be signed",
                 hint="a person checks git.signing: the key must be usable without a passphrase prompt (an agent)",
             )
         return text
+
+
+def _any(repo: pygit2.Repository, settings: Sequence[str]) -> bool:
+    """Whether one of the repository's settings says yes."""
+    for setting in settings:
+        try:
+            if repo.config.get_bool(setting):
+                return True
+        except (KeyError, ValueError):
+            continue
+    return False

@@ -132,7 +132,8 @@ class Reads:
             last = str(commit.id)
             found.append(commit)
         lines = self._lines(found)
-        header = f"{len(lines)} commits of {one_line(ref, 60)}" + (f" that touch {shown_path(path)}" if path else "")
+        header = f"{len(lines)} commit{'' if len(lines) == 1 else 's'} of {one_line(ref, 60)}"
+        header += f" with changes to {shown_path(path)}" if path else ""
         if arguments.limit > LOG_MAX:
             header += f"; at most {LOG_MAX} at a time"
         if repo.is_shallow:
