@@ -53,6 +53,23 @@ async def test_a_day_of_work(served: Installation, world: Workshop, era: str):
         assert outside.code == "out_of_bounds"
 
 
+async def test_a_person_is_told_what_refused_a_call_and_what_would_permit_it(served: Installation, world: Workshop):
+    repo = str(world.repo)
+    world.write("b.txt", f"API_KEY={token()}\n")
+    async with served.agent("git") as agent:
+        secret = await agent.call("git_commit", repo=repo, message="add b", paths=["b.txt"])
+        absent = await agent.call("git_switch", repo=repo, ref="nowhere")
+        elsewhere = await agent.call("git_sync", repo=repo, action="fetch", remote="fork")
+    assert secret.code == "protected" and absent.code == "invalid" and elsewhere.code == "out_of_bounds"
+    told = served.cli("show", secret.id).stdout
+    assert "(rule builtin.secrets)" in told and "`builtin.secrets` refused it" in told
+    assert "builtin.branch" not in told and "git.protected_branches" not in told and "unprotected" not in told
+    told = served.cli("show", absent.id).stdout
+    assert "No rule refused it (invalid)" in told and "builtin.branch" not in told
+    told = served.cli("show", elsewhere.id).stdout
+    assert '    git:\n      remotes: ["fork"]' in told and "repositories:" not in told and "No rule" not in told
+
+
 async def test_nothing_of_the_environment_reaches_git(served: Installation, world: Workshop):
     """Children of the server see the allowlisted names only, and nothing called git in the repository is run."""
     secret = token()

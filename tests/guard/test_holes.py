@@ -65,6 +65,20 @@ def test_no_secret_of_an_argument_reaches_a_record(pipeline: Pipeline, installat
         assert secret.encode() not in written
 
 
+def test_a_bare_token_that_the_agent_searches_for_is_not_recorded(pipeline: Pipeline, installation: Installation):
+    token = "q7Rw2mXp9LdK4vZt8NsB3hYc6GjF1aUe"
+    stay = [
+        "e83c5163316f89bfbde7d9ab23ca2e25604af290", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d", "customer-order-service",
+        "MAX_CONNECTION_POOL_SIZE", "/home/me/kX9/q7Rw2mXp9LdK4vZt", "src/components/UserProfileCard",
+    ]  # fmt: skip
+    for pattern in (token, *stay):
+        pipeline.call("search_files", {"path": str(installation.work), "pattern": pattern, "literal": True}, Link())
+    pipeline.guard.records.close()
+    written = "".join(p.read_text() for p in (installation.home / "audit").rglob("*.jsonl"))
+    assert token not in written and '"pattern":"[secret:random:' in written
+    assert not [pattern for pattern in stay if f'"pattern":"{pattern}"' not in written]
+
+
 def test_a_policy_tightened_while_a_call_waits_judges_that_call(pipeline: Pipeline, installation: Installation):
     target = installation.work / "docs" / "d.md"
     thread, answers = in_thread(lambda: pipeline.call("write_file", {"path": str(target), "content": "x\n"}, Link()))

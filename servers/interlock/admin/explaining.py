@@ -1,6 +1,6 @@
 """`interlock policy explain`: a call in words becomes the actions that its server would see, and those are explained.
 
-It touches no world: what only a look at the world could tell counts as unknown.
+It touches no world: what only a look at the world could tell counts as unknown, and is ordinary to the built-in rules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.guard.errors import Broken, Code, Refused
 from interlock.guard.model import Action, Call, Kind, Principal, Redacted, World
 from interlock.guard.policy.cases import ordinary
-from interlock.guard.policy.explain import actions_of_record, explain
+from interlock.guard.policy.explain import actions_of_record, decided, explain
 from interlock.guard.policy.loading import find_policy, load
 from interlock.guard.policy.problems import nearest
 from interlock.registry import SERVERS, VERBS
@@ -49,7 +49,21 @@ def of_record(record: Mapping[str, Any], policy: Policy | None = None) -> str:
     if policy is None:
         found = switched_profile()
         policy = load(find_policy(None), found.name if found is not None else None)
-    return "Under the policy as it is now: " + explain(policy, actions_of_record(record))
+    actions = actions_of_record(record)
+    return f"{_before_rules(record, policy, actions)}Under the policy as it is now: {explain(policy, actions)}"
+
+
+def _before_rules(record: Mapping[str, Any], policy: Policy, actions: Sequence[Action]) -> str:
+    """Where a look at the world ended the call and no rule over its actions: what the rules say is not the reason."""
+    error = record.get("error")
+    if record.get("decision") or not isinstance(error, Mapping):
+        return ""
+    rule = str(error.get("rule") or "")
+    if rule and rule in decided(policy, actions).rules:
+        return ""
+    if not rule:
+        return f"No rule refused it ({error.get('code', '')}), so no rule would permit it.\n"
+    return f"`{rule}` refused it for what the call found or would send, and no rule of a policy permits that.\n"
 
 
 def _record(id: str) -> Mapping[str, Any]:

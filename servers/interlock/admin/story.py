@@ -130,7 +130,11 @@ def _errors(records: Sequence[Mapping[str, Any]]) -> Iterator[Fact]:
         if outcome(record) == "asked":
             yield Fact("asked", f"{local(str(record.get('time', '')))}: {one_line(str(error.get('message', '')), 300)}")
             continue
-        yield Fact("no because", one_line(f"{error.get('code', '')}: {error.get('message', '')}", 400), "refused")
+        decision = record.get("decision")
+        told = decision.get("rules") or () if isinstance(decision, Mapping) else ()
+        rule = f" (rule {error['rule']})" if error.get("rule") and error["rule"] not in told else ""
+        why = one_line(f"{error.get('code', '')}: {error.get('message', '')}", 400)
+        yield Fact("no because", f"{why}{rule}", "refused")
 
 
 def outcome(record: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlock.globs import escape
+from interlock.globs import compile_globs, escape
 from interlock.guard.decide import Decider, Fit, Matched
 from interlock.guard.model import (
     Action,
@@ -30,6 +30,8 @@ from interlock.guard.model import (
 )
 from interlock.registry import VERBS
 
+from .cases import ordinary
+
 if TYPE_CHECKING:
     from .loading import Policy
 
@@ -43,12 +45,14 @@ _NAMING = (
 def explain(policy: Policy, actions: Sequence[Action], asks: Sequence[str] = ()) -> str:
     """The whole story of a call's actions, in plain lines."""
     decider = Decider(policy.rules, VERBS)
+    told = actions
+    actions = [_ordinary(policy, action) for action in told]
     decision = decider.decide(actions, asks)
     lines = [
         f"{decision.effect.name.lower()}, risk {decision.risk.name.lower()}: {decision.reason or 'no reason given'}"
     ]
-    for action in actions:
-        lines += ["", *_action(policy, decider, action)]
+    for action, known in zip(actions, told, strict=True):
+        lines += ["", *_action(policy, decider, action, known)]
     if decision.effect >= Effect.ASK and not (decision.effect is Effect.ASK and decision.undo is UndoClass.NONE):
         lines += ["", *permitting(policy, actions, decision.effect)]
     return "\n".join(lines)
@@ -148,14 +152,29 @@ def permitting(policy: Policy, actions: Sequence[Action], effect: Effect = Effec
 # ---------------------------------------------------------------- parts
 
 
-def _action(policy: Policy, decider: Decider, action: Action) -> Iterator[str]:
+def _ordinary(policy: Policy, action: Action) -> Action:
+    """The action with what only a look at the world tells the built-in rules as it is in an ordinary call.
+
+    Left unknown, it would deny every call that has not been looked at.
+    """
+    verb = VERBS.get(action.verb)
+    asked = {key for rule in policy.rules if rule.layer is Layer.BUILTIN for key in rule.where}
+    missing = sorted(asked.intersection(verb.attributes) - set(action.attributes)) if verb else []
+    return replace(action, attributes={**action.attributes, **{key: ordinary(key) for key in missing}})
+
+
+def _action(policy: Policy, decider: Decider, action: Action, known: Action) -> Iterator[str]:
     one = decider.decide([action])
     yield f"{action.verb}  {action.resource}"
     shown = ", ".join(
-        f"{k}={_value(v)}" for k, v in sorted(action.attributes.items()) if k not in ("own", "protected") or v
+        f"{k}={_value(v)}" for k, v in sorted(known.attributes.items()) if k not in ("own", "protected") or v
     )
     if shown:
         yield f"  {shown}"
+    taken = sorted(set(action.attributes) - set(known.attributes))
+    if taken:
+        values = ", ".join(f"{key}={_value(action.attributes[key])}" for key in taken)
+        yield f"  only the call itself finds out, so taken as {values}"
     matched = decider.matching(action)
     for m in matched[:RULES_SHOWN]:
         yield f"  {m.rule.effect.name.lower():<6} {m.rule.id}  ({place_of(m.rule)}){_note(m)}"
@@ -230,14 +249,23 @@ def _beyond_bounds(policy: Policy, rule: Rule, action: Action) -> list[str]:
         access = "write" if VERBS[action.verb].change else "read"
         return ["files:", "  roots:", f"    - {{path: {_quoted(str(folder))}, access: {access}}}"]
     if server == "git":
-        return [
-            "git:",
-            f"  repositories: [{_quoted(escape(str(action.attributes.get('repository') or action.resource)))}]",
-        ]
+        return list(_of_git(policy, action))
     if server == "kubectl":
         context, namespace = (str(action.attributes.get(k) or f"<{k}>") for k in ("context", "namespace"))
         return ["kubectl:", "  contexts:", f"    {_quoted(context)}: {{namespaces: [{_quoted(namespace)}]}}"]
     return [f"# add it to the bounds in the `{server}` section"]
+
+
+def _of_git(policy: Policy, action: Action) -> Iterator[str]:
+    """The repository, the remote, or both: a remote that the policy does not name counts as outside."""
+    yield "git:"
+    repository = str(action.attributes.get("repository") or action.resource)
+    unknown = action.attributes.get("known_remote") is False
+    named = compile_globs(getattr(policy.sections.get("git"), "repositories", ())).matches(repository)
+    if not (unknown and named):
+        yield f"  repositories: [{_quoted(escape(repository))}]"
+    if unknown:
+        yield f"  remotes: [{_quoted(escape(str(action.attributes.get('remote') or '<remote>')))}]"
 
 
 def _folder(path: str) -> Path:
