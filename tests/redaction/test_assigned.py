@@ -1,5 +1,7 @@
 """One long random token under a name that says nothing. What is random and public stays."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import base64

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from .assigned import ASSIGNED
 from .commands import COMMANDS, PRINTED, PRINTED_NEAR
 from .decoding import HEXED
+from .disguised import DISGUISED
 from .shapes import SHAPES
 
 
@@ -72,7 +73,8 @@ ANCHORS: Final = (
         rf"{NAME}[\"'`)]{{0,2}}[ \t]{{1,2}}(?:(?:is|was|value|of|equals|to|=)[ \t:]{{1,2}})?[\"'`(]{{0,2}}[A-Za-z0-9+/_.~=-]{{16}}",
     ),
     Anchor("secret", r"kind[\"'\\]{0,4}[ \t]{0,3}:[ \t]{0,3}[\"'\\]{0,4}Secret[\s\"'\\,}]", caseless=False),
-    Anchor("percent", r"%3A%2F%2F[^\s%&]{1,60}%3A[^\s&]{1,100}%40"),
+    Anchor("percent", r"%(?:25)?3A(?:%(?:25)?2F|/){2}[^\s%&]{1,60}%(?:25)?3A[^\s&]{1,100}%(?:25)?40"),
+    *(Anchor("disguised", one, caseless=False) for one in DISGUISED),
     Anchor("hexed", HEXED),
     Anchor("printed", PRINTED),
     Anchor("printed", PRINTED_NEAR, caseless=False),

@@ -78,8 +78,10 @@ def is_token(value: bytes) -> bool:
     """Whether nothing but a generator writes this, and it is no digest, id or piece of data by its looks."""
     if kind := _KIND.match(value):
         value = value[kind.end() :]  # `Pod/web-0`: the whole, wherever it is one
-    if _HEX.fullmatch(value) or _UUIDS.fullmatch(value) or is_public(value) or _readable(value):
+    if _HEX.fullmatch(value) or _UUIDS.fullmatch(value) or is_public(value):
         return False
+    if (text := _text(value)) is not None:  # `encoded` looks into it, but for one token that nothing announces
+        return len(text) >= SHORTEST and _REST.fullmatch(text) is not None and is_token(text)
     if _API_SERVER.fullmatch(value) or ((made := _MADE.fullmatch(value)) and not is_token(made.group(1))):
         return False
     named = _WORD_AND_HEX.fullmatch(value)
@@ -106,12 +108,12 @@ def _spoken(letters: bytes) -> bool:
     return odd <= len(letters) // 5
 
 
-def _readable(value: bytes) -> bool:
-    """Whether it is text in base64: `encoded` looks into that."""
+def _text(value: bytes) -> bytes | None:
+    """What it is in base64, where that is text."""
     if len(value) % 4:
-        return False
+        return None
     try:
         text = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        return False
-    return bool(text) and all(32 <= c < 127 or c in b"\t\r\n" for c in text)
+        return None
+    return text.strip() if text and all(32 <= c < 127 or c in b"\t\r\n" for c in text) else None

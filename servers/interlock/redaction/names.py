@@ -15,6 +15,7 @@ STRONG: Final = 2  # tokens and keys: what machines make
 HUMAN: Final = 3  # passwords: what people choose, also short
 
 WORDS: Final = re.compile(rb"[A-Z]{2,}(?=[A-Z][a-z])|[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_FULL: Final = re.compile(rb"\xef([\xbc\xbd])([\x80-\xbf])")
 _CACHE: Final[dict[bytes, tuple[int, str]]] = {}
 _CACHE_SIZE: Final = 20_000
 
@@ -137,8 +138,18 @@ def says_public(name: bytes) -> bool:
     return bool(words & _PUBLIC_WORDS or words & _ANYWHERE)
 
 
+def narrow(text: bytes) -> bytes:
+    """Letters of full width (U+FF01 to U+FF5E: ASCII once more) as plain ones."""
+    return _FULL.sub(_narrow, text) if b"\xef" in text else text
+
+
+def _narrow(found: re.Match[bytes]) -> bytes:
+    code = ((found.group(1)[0] & 63) << 6 | found.group(2)[0] & 63) - 0xF00 + 32
+    return bytes((code,)) if 33 <= code <= 126 else found.group()
+
+
 def _classify(name: bytes) -> tuple[int, str]:
-    words = [word.lower() for word in WORDS.findall(name[-120:])]
+    words = [word.lower() for word in WORDS.findall(narrow(name)[-120:])]
     while words and (words[-1].isdigit() or (words[-1] in _NEUTRAL and len(words) > 1)):
         words.pop()
     if not words or _ANYWHERE & set(words):

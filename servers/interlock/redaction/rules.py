@@ -37,7 +37,7 @@ class Rules:
     """The engine and what its hits mean. Made once, at the first text."""
 
     def __init__(self, settings: RedactionSettings | None, cache: Path | None) -> None:
-        from . import assigned, blocks, commands, decoding, keyed, named, places, shapes, spelled
+        from . import assigned, blocks, commands, decoding, disguised, keyed, named, places, shapes, spelled
         from .anchors import ANCHORS
         from .catalogue import RULES, literal_beginnings
 
@@ -58,6 +58,7 @@ class Rules:
             "pem": places.pem,
             "secret": blocks.kubernetes_secret,
             "encoded": lambda page, end: decoding.encoded(page, end, self.find),
+            "disguised": disguised.disguised,
             "hexed": lambda page, end: decoding.hexed(page, end, self.find),
             "percent": lambda page, end: decoding.percent(page, end, self.find),
             "printed": commands.printed,

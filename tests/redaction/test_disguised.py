@@ -1,0 +1,81 @@
+"""Names in other letters, text encoded twice, a token in base64: what nobody writes by accident hides nothing."""
+
+# ruff: noqa: RUF001
+
+from __future__ import annotations
+
+import base64
+import uuid
+from urllib.parse import quote
+
+import pytest
+from redaction.fixtures import detector, hexadecimal, machine_made
+
+from interlock.redaction import engine
+
+DETECTOR = detector()
+TOKEN = machine_made(24, 21)
+WIDE = "".join(chr(ord(letter) + 0xFEE0) for letter in "password")
+HIDDEN = [
+    "ｐassword={}", f"{WIDE}={{}}", f"{WIDE}：{{}}", f"{WIDE}_2＝{{}}", "password： {}", f"'{WIDE}': '{{}}'",
+    r'{{"p\u0061ssword": "{}"}}', r'{{"\u0070assword":"{}"}}', r'{{"passwor\u0064": "{}", "port": 80}}',
+    r'{{"api\u005fkey": "{}"}}', r'"\x70assword" = "{}"', r'"{{\"p\\u0061ssword\": \"{}\"}}"',
+    "/x%253Fa%253D1%2526password%253D{}%2526b%253D2", "next=https%253A%252F%252Fa%252F%253Ftoken%253D{}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HIDDEN)
+def test_a_secret_under_a_disguised_name_goes_alone(text: str) -> None:
+    before, _, after = text.format("\0").partition("\0")
+    for value in (TOKEN, "Walnut4711"):
+        shown = DETECTOR.redact(text.format(value)).text
+        assert value not in shown
+        assert shown.startswith(before) and shown.endswith(after)
+        assert DETECTOR.redact(shown).text == shown
+
+
+def test_a_login_that_is_encoded_twice_goes() -> None:
+    address = quote(quote(f"https://user:{TOKEN}@host/x", safe=""), safe="")
+    assert TOKEN not in DETECTOR.redact(f"to={address}").text
+
+
+def test_a_field_of_full_width_is_judged_by_its_name() -> None:
+    shown, count = DETECTOR.redact_value({WIDE: "Walnut4711", "ｐort": "8080"})
+    assert count == 1 and shown["ｐort"] == "8080" and "Walnut" not in shown[WIDE]
+
+
+@pytest.mark.parametrize("key", ["k", "setting.bin", '"x-1"'])
+def test_base64_of_a_token_that_nothing_announces_goes(key: str) -> None:
+    coded = base64.b64encode(f"{machine_made(40, 3)}\n".encode()).decode()
+    text = f"kind: ConfigMap\ndata:\n  {key}: {coded}\n"
+    assert coded not in DETECTOR.redact(text).text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password：请输入密码",
+        f"{WIDE}: 入力してください",
+        "ｐort=8080 ｎame=ordinary",
+        r'{"n\u0061me": "ordinary-value-12", "caf\u00e9": "open"}',
+        r'{"password_p\u006flicy": "long-and-strong"}',
+        "q=a%253Db%2526page%253D2",
+        "k: " + base64.b64encode(b"ordinary words, encoded.").decode(),
+        "k: " + base64.b64encode(str(uuid.UUID(int=2**100 + 5)).encode()).decode(),
+        "k: " + base64.b64encode(hexadecimal(40, 2).encode()).decode(),
+        "k: " + base64.b64encode(b"many-56bc65b5ff-22cfw").decode(),
+    ],
+)
+def test_what_only_looks_like_it_stays(text: str) -> None:
+    assert DETECTOR.redact(text).text == text
+
+
+def test_both_engines_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def portable(patterns, digest, cache):  # type: ignore[no-untyped-def]
+        return engine.PortableEngine(found := patterns()), found
+
+    texts = [text.format(TOKEN) for text in HIDDEN]
+    expected = [DETECTOR.redact(text).text for text in texts]
+    monkeypatch.setattr("interlock.redaction.rules.open_engine", portable)
+    other = detector()
+    assert [other.redact(text).text for text in texts] == expected
