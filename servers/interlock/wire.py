@@ -7,6 +7,7 @@ The only module that imports the SDK. It translates and nothing else: every `too
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Any, cast
 
 import anyio
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from . import pipes
 from .guard.model import Answer, Link, Tool
@@ -28,6 +29,7 @@ from mcp import types  # noqa: E402
 from mcp.server.context import ServerRequestContext  # noqa: E402
 from mcp.server.lowlevel import Server as Protocol  # noqa: E402
 from mcp.server.stdio import stdio_server  # noqa: E402
+from mcp.shared.message import SessionMessage  # noqa: E402
 
 del BaseModel.model_config["defer_build"]
 
@@ -48,8 +50,68 @@ async def _serve(pipeline: Pipeline, tools: Sequence[Tool], name: str, version: 
     with anyio.CancelScope() as scope:
         _stop_on_signal(scope)
         async with stdio_server(*streams) as (incoming, outgoing):
-            await protocol.run(incoming, outgoing, protocol.create_initialization_options())
+            readable: Any = _Readable(incoming, outgoing)
+            await protocol.run(readable, outgoing, protocol.create_initialization_options())
             scope.cancel()  # the client has left: nobody reads what is still to be written
+
+
+class _Readable:
+    """The SDK's stream of messages. What is none gets its error here: the SDK drops it, and its sender would wait."""
+
+    def __init__(self, incoming: Any, outgoing: Any) -> None:
+        self._incoming = incoming
+        self._outgoing = outgoing
+
+    @property
+    def last_context(self) -> Any:
+        return self._incoming.last_context
+
+    async def receive(self) -> Any:
+        while isinstance(item := await self._incoming.receive(), Exception):
+            answer = unreadable(item) if isinstance(item, ValidationError) else None
+            if answer is not None:
+                await self._outgoing.send(SessionMessage(answer))
+        return item
+
+    async def aclose(self) -> None:
+        await self._incoming.aclose()
+
+    def __aiter__(self) -> _Readable:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> _Readable:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def unreadable(problem: ValidationError) -> types.JSONRPCError | None:
+    """The error for a line that is no message, with its id where one can be told; None where nobody waits."""
+    errors = problem.errors(include_url=False)
+    given: Any = next((one["input"] for one in errors if isinstance(one["input"], dict)), errors[0]["input"])
+    if isinstance(given, str):
+        if not given.strip():
+            return None
+        try:
+            given = json.loads(given)  # it reads lone surrogates, which the SDK's parser does not
+        except (ValueError, RecursionError):
+            given = None
+    id = None
+    if isinstance(given, dict):
+        if "id" not in given or "result" in given or "error" in given:
+            return None  # a notification or an answer
+        id = given["id"]
+    if isinstance(id, bool) or not isinstance(id, int | str) or not str(id).isprintable() or len(str(id)) > 200:
+        id = None
+    code, what = (-32700, "parse error") if errors[0]["type"] == "json_invalid" else (-32600, "invalid request")
+    return types.JSONRPCError(jsonrpc="2.0", id=id, error=types.ErrorData(code=code, message=what))
 
 
 def make_protocol(

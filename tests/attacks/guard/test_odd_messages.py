@@ -172,6 +172,33 @@ def test_it_is_survived(at: Served, name: str) -> None:
     assert sorted(path.name for path in at.root.iterdir()) in (["README.md"], ["README.md", "s.txt"])
 
 
+UNREADABLE = {
+    "a surrogate in a path": (7, -32700),
+    "a surrogate in content": (7, -32700),
+    "two frames in a line": (None, -32700),
+    "half a frame": (None, -32700),
+    "bytes of no text": (None, -32700),
+}
+UNASKED = ["white space", "a cancel of nothing", "a note that is not known"]
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_is_no_message_is_answered_with_its_id_where_it_has_one(at: Served, name: str) -> None:
+    heard(at)
+    send(at, BAD[name])
+    at.done("file_info", path=str(at.root / "README.md"))
+    id, code = UNREADABLE[name]
+    assert heard(at)[id]["error"]["code"] == code
+
+
+@pytest.mark.parametrize("name", UNASKED)
+def test_what_asks_nothing_is_not_answered(at: Served, name: str) -> None:
+    heard(at)
+    send(at, BAD[name])
+    at.done("file_info", path=str(at.root / "README.md"))
+    assert heard(at) == {}
+
+
 def test_an_id_used_again_is_answered_again(at: Served) -> None:
     frame = CALL % (READ % '{"path":"README"}')
     for _ in range(20):
