@@ -7,6 +7,13 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
+from interlock.guard.model import Link
+from interlock.kubectl import draining
+from interlock.kubectl.cluster import ClusterError
+from interlock.kubectl.discovery import Resource
+from interlock.kubectl.objects import Target
+from interlock.kubectl.plans import Step
+
 from .conftest import Place, deployment
 
 pytestmark = pytest.mark.anyio
@@ -103,3 +110,16 @@ async def test_what_a_budget_keeps_is_told_and_never_forced(place, node):
     left = sorted(name.partition("-")[0] for name in pods(place, node))
     assert left == ["pod/daemon", "pod/guarded"] and done is None
     assert "kubectl_drain" in listed, listed
+
+
+def test_a_cluster_that_falls_silent_after_the_evictions_does_not_make_them_undone():
+    """Nobody tells whether the pods are gone: they count as still ending. The drain itself is no failure."""
+    pod = Target("test", Resource("", "v1", "pods", "Pod", True), "team", "p1")
+    step, link = Step("evict", pod, {"metadata": {"uid": "u1"}}, None), Link()
+    link.cancel()
+
+    class Silent:
+        def find(self, context: str, path: str) -> None:
+            raise ClusterError("", "the cluster did not answer within 4 s")
+
+    assert draining._ended(Silent(), [step], link) == [step]

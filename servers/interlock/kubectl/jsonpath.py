@@ -27,6 +27,7 @@ _WORDS: Final = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'")
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": ""}
 _DEEPEST: Final = 100
 _MOST_VALUES: Final = 100_000
+_MOST_TEXT: Final = 8_000_000  # characters of a template that is filled in
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,19 +220,25 @@ def _end(text: str, begin: int) -> int:
 def render(value: Any, parts: Sequence[Part]) -> str:
     """The template filled in with what its paths lead to. Raises Refused (too_large)."""
     made: list[str] = []
+    length = 0
+
+    def add(text: str) -> None:
+        nonlocal length
+        made.append(text)
+        length += len(text)
 
     def write(one: Any, parts: Sequence[Part]) -> None:
         for part in parts:
-            if len(made) > _MOST_VALUES:
+            if len(made) > _MOST_VALUES or length > _MOST_TEXT:
                 raise Refused(Code.TOO_LARGE, "this template writes too much", hint="fewer ranges, or a selector")
             if isinstance(part, str):
-                made.append(part)
+                add(part)
             elif isinstance(part, Range):
                 for item in select(one, part.steps):
-                    made.append("")
+                    add("")
                     write(item, part.body)
             else:
-                made.append(words(select(one, part)))
+                add(words(select(one, part)))
 
     write(value, parts)
     return "".join(made)

@@ -149,8 +149,8 @@ class Shower:
             elif isinstance(one, list):
                 rest = other if isinstance(other, list) else []
                 stack += [(value, rest[i] if i < len(rest) else None) for i, value in enumerate(one)]
-            elif isinstance(one, str) and one != other and len(one) >= 4:
-                found.add(one)
+            elif isinstance(one, (str, int, float)) and one != other and len(text := str(one)) >= 4:
+                found.add(text)
         return found
 
     def diff(self, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, target: str) -> str:

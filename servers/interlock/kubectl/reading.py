@@ -35,6 +35,8 @@ _SPAN: Final = re.compile(r"(?:\d{1,9}[ydhms])+")
 _PART: Final = re.compile(r"(\d{1,9})([ydhms])")
 _SECONDS: Final = {"y": 31_536_000, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _WORDS: Final = re.compile(r"\S+(?: \S+)*")
+_LINE_END: Final = re.compile(r"[\f\n\r]")
+_SHORTEST: Final = 4  # characters of a secret that is looked for in what kubectl prints
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ def look(kubectl: Kubectl, call: Call) -> Look:
     targets = [
         bounds.target(context, one, namespace, name) for one in resolve(kubectl, bounds, context, kind, bool(name))
     ]
+    if isinstance(args, Logs) and targets[0].resource.name != "pods" and (pods := kubectl.resource(context, "pods")):
+        targets.append(bounds.target(context, pods, namespace))  # it is they that print
     if namespace == EVERYWHERE and (name or not isinstance(args, (Get, Top))):
         raise Refused(Code.INVALID, "an object is named with its own namespace", hint="name one namespace")
     actions = tuple(bounds.action("read", target) for target in targets)
@@ -163,8 +167,10 @@ def _hidden(kubectl: Kubectl, args: Get, target: Target, bounds: Bounds) -> set[
 
 
 def _as_wide(table: str, hidden: set[str]) -> str:
-    """A table without these texts, its columns where they were."""
-    for secret in sorted(hidden, key=len, reverse=True):
+    """A table without these texts, its columns where they were. Of several lines, kubectl shows the first."""
+    for secret in sorted(hidden | {_LINE_END.split(text, maxsplit=1)[0] for text in hidden}, key=len, reverse=True):
+        if len(secret) < _SHORTEST:
+            continue
         table = table.replace(secret, "[secret]"[: len(secret)].ljust(len(secret)))
     return table
 
