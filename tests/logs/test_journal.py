@@ -98,6 +98,16 @@ async def test_a_unit_is_read_searched_and_summarised(installation: Installation
             assert "compaction" not in summary
 
 
+async def test_an_entry_of_odd_fields_hides_no_other(installation: Installation, journal: Path) -> None:
+    """Whoever logs may send any text as its priority: systemd keeps it."""
+    odd = [{**entry("web.service", f"odd {n}"), "PRIORITY": text} for n, text in enumerate(("67", "8", "x", "-1", "๓"))]
+    write(journal / "odd.journal", [(START + 500 + n, fields) for n, fields in enumerate(odd)])
+    with anyio.fail_after(60):
+        async with installation.agent("logs") as agent:
+            found = body((await agent.call("search_logs", source="web", pattern="odd")).text)
+            assert [row.rsplit(" ", 3)[1:] for row in found] == [["INFO", "odd", str(n)] for n in range(5)]
+
+
 async def test_units_by_glob(installation: Installation, journal: Path) -> None:
     with anyio.fail_after(60):
         async with installation.agent("logs") as agent:

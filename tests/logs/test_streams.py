@@ -60,6 +60,8 @@ def test_times_of_all_zones_and_lengths() -> None:
     same = [b"2026-11-04T08:00:00.5Z x", b"2026-11-04T10:00:00.500000000+02:00 x", b"2026-11-04T02:30:00.50-05:30"]
     assert {stamp(line) for line in same} == {START * 10**9 + 500_000_000}
     assert stamp(b"2026-11-04T08:00:00Z x") < stamp(b"2026-11-04T08:00:00.000000001Z x")
+    for odd in (b"0001-01-01T00:00:00+23:00 x", b"9999-12-31T23:59:59-23:00 x"):  # no UTC has these
+        assert stamp(odd) == -1
     for odd in (b"", b"2026-11-04 08:00:00Z x", b"2026-13-04T08:00:00Z x", b"x 2026-11-04T08:00:00Z", b"\xff" * 40):
         assert stamp(odd) == -1
 

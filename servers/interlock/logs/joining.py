@@ -49,7 +49,7 @@ def stamp(line: bytes) -> int:
         return -1
     try:
         second = _second(found[1], found[3])
-    except ValueError:
+    except (ValueError, OverflowError):  # the first and the last hours of the calendar have no UTC
         return -1
     return second * 1_000_000_000 + int((found[2] or b"").ljust(9, b"0"))
 

@@ -22,13 +22,14 @@ from .actions import Kubernetes, Section
 from .blocks import Budget
 from .joining import Joined, Stream, as_they_come, by_time, stamped
 from .parts import Part, Wanted
-from .streams import MAX_STREAM, StreamSource
+from .streams import MAX_STREAM, StreamSource, last_word
 
 if TYPE_CHECKING:
     from interlock.guard.policy.loading import Policy
 
 MAX_MERGED: Final = 24  # pods read at once
 _PATIENCE: Final = "--request-timeout=15s"
+_KUBECTLS: Final = ("error: ", "Error ", "Unable to connect", "The connection to the server")
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,252}")
 _KINDS: Final = frozenset(("deployments", "statefulsets", "daemonsets", "replicasets", "jobs"))
 
@@ -115,6 +116,12 @@ class PodsSource(StreamSource):
             return Joined(by_time(each), lambda: _close(started))
 
         return [self._part(names[0] if len(names) == 1 else f"{len(names)} pods", stream)]
+
+    def _said(self, stderr: bytes) -> str:
+        lines = stderr.decode("utf-8", "replace").splitlines()
+        if self._clusters.facts is not None and self._clusters.facts.plugins:  # what plugins say is not for the agent
+            lines = [line for line in lines if line.startswith(_KUBECTLS)]
+        return last_word(lines)
 
     def _names(self, common: list[str], budget: Budget) -> list[str]:
         """The pods, those made last first."""

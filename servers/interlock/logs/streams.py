@@ -31,6 +31,7 @@ MAX_STREAM: Final = 2 << 30  # bytes read of one stream
 JOURNALCTL: Final = "journalctl"
 # What `unwrap` reads of an entry.
 _FIELDS: Final = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,SYSLOG_PID,_SYSTEMD_UNIT,_COMM,_PID,_HOSTNAME"
+_SAID: Final = 160  # characters of a program's last word
 DOCKER: Final = "docker-logs"
 _SOCKET: Final = "unix:///var/run/docker.sock"
 
@@ -60,14 +61,18 @@ class StreamSource:
         if ended.timed_out:
             raise Failed(f"the {self.kind} source cannot be listed: no answer within 20 s")
         if ended.code != 0:
-            raise Failed(f"the {self.kind} source cannot be listed: {_said(ended.stderr)}")
+            raise Failed(f"the {self.kind} source cannot be listed: {self._said(ended.stderr)}")
         text: str = ended.stdout.decode("utf-8", "replace")
         return text
 
     def _start(self, program: str, argv: Sequence[str], name: str, budget: Budget) -> Stream:
         self._there(program)
         process = self._broker.start(program, argv, timeout=max(1.0, budget.seconds) + 5, stop=budget.spent)
-        return _Printed(process, name, budget)
+        return _Printed(process, name, budget, self._said)
+
+    def _said(self, stderr: bytes) -> str:
+        """A program's last word."""
+        return last_word(stderr.decode("utf-8", "replace").splitlines())
 
     def _there(self, program: str) -> None:
         if self._broker is None or program not in self._broker.programs:
@@ -80,8 +85,9 @@ class StreamSource:
 class _Printed:
     """What a program prints. Its last word goes to the budget's notes, unless we ended it ourselves."""
 
-    def __init__(self, process: Any, name: str, budget: Budget) -> None:
+    def __init__(self, process: Any, name: str, budget: Budget, said: Callable[[bytes], str]) -> None:
         self._process = process
+        self._said = said
         self._name = name
         self._budget = budget
         self._left = MAX_STREAM
@@ -101,7 +107,7 @@ class _Printed:
             code = self._process.wait()
             said = self._process.stderr
             if code != 0 or said.strip():
-                self._budget.note(f"{self._name}: {_said(said)}")
+                self._budget.note(f"{self._name}: {self._said(said)}")
         return data
 
     def close(self) -> None:
@@ -162,10 +168,12 @@ class DockerSource(StreamSource):
         return [self._part(names[0] if len(names) == 1 else f"{len(names)} containers", stream)]
 
 
-def _said(stderr: bytes) -> str:
-    """A program's last word, short; the exit redacts it."""
-    text = stderr.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1]
-    return one_line(text, 160) or "it ended without a word"
+def last_word(lines: Sequence[str]) -> str:
+    """The last line that says something, short. The exit redacts it, so it ends between words: in none of a secret."""
+    text = one_line(next((line for line in reversed(lines) if line.strip()), "").strip(), 4_000)
+    if len(text) > _SAID:
+        text = text[:_SAID].rpartition(" ")[0] + "…"
+    return text or "it ended without a word"
 
 
 def programs(policy: Policy) -> dict[str, Program]:

@@ -118,7 +118,7 @@ class Journal:
         unit = str(names.get("SYSLOG_IDENTIFIER") or names.get("_SYSTEMD_UNIT") or names.get("_COMM") or "-")
         process = names.get("_PID") or names.get("SYSLOG_PID") or 0
         priority = str(names.get("PRIORITY", "6"))
-        level = _LEVELS[int(priority)] if priority in "01234567" and priority else "INFO"
+        level = _LEVELS[int(priority)] if re.fullmatch("[0-7]", priority) else "INFO"  # whoever logs may send anything
         message = fields.message or (
             "(message too large for the journal's output)" if names.get("MESSAGE", "") is None else ""
         )
