@@ -20,7 +20,8 @@ HIDDEN = [
     "ｐassword={}", f"{WIDE}={{}}", f"{WIDE}：{{}}", f"{WIDE}_2＝{{}}", "password： {}", f"'{WIDE}': '{{}}'",
     r'{{"p\u0061ssword": "{}"}}', r'{{"\u0070assword":"{}"}}', r'{{"passwor\u0064": "{}", "port": 80}}',
     r'{{"api\u005fkey": "{}"}}', r'"\x70assword" = "{}"', r'"{{\"p\\u0061ssword\": \"{}\"}}"',
-    "/x%253Fa%253D1%2526password%253D{}%2526b%253D2", "next=https%253A%252F%252Fa%252F%253Ftoken%253D{}",
+    "/x%253Fa%253D1%2526password%253D{}%2526b%253D2", "pаssword={}",
+    "'ѕecret_kеy': '{}'", "dbΡassword = {}", "next=https%253A%252F%252Fa%252F%253Ftoken%253D{}",
 ]  # fmt: skip
 
 
@@ -32,6 +33,13 @@ def test_a_secret_under_a_disguised_name_goes_alone(text: str) -> None:
         assert value not in shown
         assert shown.startswith(before) and shown.endswith(after)
         assert DETECTOR.redact(shown).text == shown
+
+
+@pytest.mark.parametrize(
+    "line", ["порt: Walnut4711", "Δtime: 1750ms", "Zugriff für Ωmega=Walnut4711", "ключ_id=Walnut4711"]
+)
+def test_a_word_of_two_alphabets_is_no_secrets_name_by_that(line: str) -> None:
+    assert DETECTOR.redact(line).text == line
 
 
 def test_a_login_that_is_encoded_twice_goes() -> None:
