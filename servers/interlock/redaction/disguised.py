@@ -19,7 +19,7 @@ _SEPARATOR: Final = r"(?:[:=]|\xef\xbc[\x9a\x9d])"
 _LETTER: Final = rf"(?:[\w.-]|{_WIDE}|\xef\xbc[\xbf\x8d\x8e])"
 _ALIKE: Final = r"[\xce-\xd4][\x80-\xbf]"  # two bytes of Greek and Cyrillic
 DISGUISED: Final = (
-    rf"(?:[A-Za-z][\w.-]{{0,24}}{_ALIKE}|{_ALIKE}[\w.-]{{0,24}}[A-Za-z])"
+    rf"(?:[A-Za-z]{_ALIKE}|{_ALIKE}[A-Za-z])"
     rf"(?:[\w.-]|{_ALIKE}){{0,32}}[\"']?[ \t]{{0,4}}[:=]{_VALUE}",
     rf"\\(?:u00|x)[4-7][0-9a-fA-F][^\"'\r\n:=]{{0,60}}\\{{0,3}}[\"'][ \t]{{0,4}}[:=]{_VALUE}",
     rf"{_WIDE}{_LETTER}{{0,40}}[\"']?[ \t]{{0,4}}{_SEPARATOR}{_VALUE}",
