@@ -11,11 +11,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from interlock import kubeconfig
+from interlock.guard.policy.places import apart
 from interlock.kubeconfig import cache_folder as cache_folder
 from interlock.sandbox.children import Program
 
@@ -83,10 +83,12 @@ def programs(policy: Policy) -> dict[str, Program]:
         home = Path(os.environ.get("HOME") or Path.home())
         environment |= {k: v for k, v in os.environ.items() if k.startswith(_PLUGIN_VARIABLES)}
         environment |= {"HOME": os.fspath(home), "PATH": os.environ.get("PATH", os.defpath)}
-        places = list(_beside(home, policy.own))
+        places = list(apart(home, policy.own))
         read += places
-        write += [home / place for place in _PLUGIN_STATE if (home / place).is_dir()]
-        execute += [*facts.plugins, *(p.resolve().parent for p in facts.plugins), *map(Path, _PLUGIN_PLACES), *places]
+        kept = [home / place for place in _PLUGIN_STATE if (home / place).is_dir()]
+        write += [one for place in kept for one in apart(place, policy.own)]
+        beside = [*(plugin.resolve().parent for plugin in facts.plugins), *map(Path, _PLUGIN_PLACES)]
+        execute += [*facts.plugins, *(one for place in beside for one in apart(place, policy.own)), *places]
     return {
         KUBECTL: Program(
             binary,
@@ -112,19 +114,3 @@ def write_minting(facts: kubeconfig.Kubeconfig, binary: Path) -> bool:
     made.chmod(0o600)
     made.rename(path)
     return True
-
-
-def _beside(folder: Path, own: Sequence[Path]) -> Iterator[Path]:
-    """Everything in a folder that neither is nor holds what is Interlock's own."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        return
-    for entry in entries:
-        real = entry.resolve()
-        if any(real.is_relative_to(one) for one in own):
-            continue
-        if not any(one.is_relative_to(real) for one in own):
-            yield real
-        elif not entry.is_symlink():
-            yield from _beside(entry, own)

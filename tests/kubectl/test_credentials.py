@@ -30,23 +30,24 @@ def config(place, name: str, user: dict) -> Path:
     return path
 
 
-def plugin(place, token: str, mode: str = "on") -> Path:
+def plugin(place, token: str, mode: str = "on", folder: str = "bin") -> Path:
     home = place.installation.folder
-    for path, text in ((home / "bin" / "cloud-login", PLUGIN), (home / ".cloud" / "session", token)):
+    for path, text in ((home / folder / "cloud-login", PLUGIN), (home / ".cloud" / "session", token)):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         path.chmod(0o700)
-    place.installation.variables["PATH"] = f"{home}/bin:{place.installation.variables['PATH']}"
+    place.installation.variables["PATH"] = f"{home / folder}:{place.installation.variables['PATH']}"
     env = [{"name": "MODE", "value": mode}]
     call = {"apiVersion": "client.authentication.k8s.io/v1", "command": "cloud-login", "env": env}
     return config(place, "plugin", {"exec": {**call, "interactiveMode": "Never"}})
 
 
-async def test_a_plugin_finds_what_it_keeps_under_home_and_nothing_of_interlock(place):
+@pytest.mark.parametrize("folder", ["bin", "", "config"])  # also where Interlock's own lies beside it
+async def test_a_plugin_finds_what_it_keeps_under_home_and_nothing_of_interlock(place, folder):
     if place.cluster.plane is None:
         pytest.skip("needs the test cluster's own users")
     token = TOKENS["admin"][0]
-    place.policy(kubeconfig=plugin(place, token))
+    place.policy(kubeconfig=plugin(place, token, folder=folder))
     async with place.installation.agent("kubectl") as agent:
         at = {"kind": "deploy", "name": "web", "namespace": place.namespace}
         replies = [

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from policies import Place
 
-from interlock.guard.policy.loading import PolicyError, load
+from interlock.guard.policy.loading import PolicyError, load, owned
+from interlock.guard.policy.places import apart
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def test_a_policy_of_another_account(place: Place) -> None:
 
 
 def test_what_is_interlocks_own(place: Place) -> None:
-    from interlock.guard.policy.loading import owned, policies_folder
+    from interlock.guard.policy.loading import policies_folder
 
     policy = place.load(root("~/work"))
     code = Path(load.__code__.co_filename).resolve().parents[2]
@@ -186,3 +187,21 @@ def test_what_is_interlocks_own(place: Place) -> None:
     assert not owned(str(place.folder / ".local/state/interlock-x"), policy)
     assert not owned(str(code.parent), policy)
     assert owned(str(code.parent), policy, tree=True)
+
+
+def test_what_kubectl_keeps_is_no_agents_to_write(place: Place) -> None:
+    """It names the program that gives tokens, and what kinds a cluster has."""
+    policy = place.load(root("~/.cache"))
+    assert owned(str(place.folder / ".cache/interlock-kubectl/minting-1.kubeconfig"), policy)
+    assert not owned(str(place.folder / ".cache/other"), policy)
+
+
+def test_a_folder_for_a_child_without_what_is_ours(tmp_path: Path) -> None:
+    for name in ("bin", "a/config/keys", "a/more", "a/config/other"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "round").symlink_to(tmp_path)
+    (tmp_path / "short").symlink_to(tmp_path / "a/config")
+    own = [tmp_path / "a/config/keys"]
+    assert {str(path.relative_to(tmp_path)) for path in apart(tmp_path, own)} == {"bin", "a/more", "a/config/other"}
+    assert list(apart(tmp_path / "bin", own)) == [tmp_path / "bin"]
+    assert list(apart(tmp_path / "a/config/keys", own)) == []

@@ -106,13 +106,19 @@ def network_programs(section: Section, places: Sequence[Path]) -> Mapping[str, P
         gnupg = Path(agent.get("GNUPGHOME", str(home / ".gnupg")))
         found[SIGN] = Program(
             section.signing.program,
-            read=(key.parent,) if key.is_absolute() and key.exists() else (),
+            read=tuple(_halves(key)) if key.is_absolute() else (),
             write=(gnupg,) if section.signing.program.name != "ssh-keygen" and gnupg.exists() else (),
             execute=tuple(p for p in map(Path, ("/usr/bin/gpg-agent", "/usr/lib/gnupg")) if p.exists()),
             unix_sockets=True,
             environment={"PATH": _SEARCH, "HOME": str(home), "LC_ALL": "C.UTF-8", **agent},
         )
     return found
+
+
+def _halves(key: Path) -> Iterator[Path]:
+    """The files of an ssh key, and no more of its folder, which may be anything's."""
+    private = key.with_suffix("") if key.suffix == ".pub" else key
+    yield from (place for suffix in ("", ".pub", "-cert.pub") if (place := Path(f"{private}{suffix}")).exists())
 
 
 def _environment(section: Section, ssh: str | None) -> dict[str, str]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from interlock.documents import Node
 from interlock.globs import compile_globs, special
+from interlock.kubeconfig import cache_folder
 
 from .files import config_folder, policies_folder
 from .problems import Problem, at
@@ -50,7 +52,22 @@ def own_paths(files: Iterable[Path], home: Path) -> tuple[Path, ...]:
     code = Path(__file__).resolve().parents[2]
     paths = [*files, config_folder(), config_folder() / "keys", home, code, policies_folder()]
     paths += [user_home() / ".local" / "state" / "interlock-servers", Path("/var/lib/interlock")]  # sandbox, of root
+    paths.append(cache_folder())  # what kubectl takes a cluster's kinds from, and whom it asks for tokens
     return tuple(dict.fromkeys(Path(os.path.realpath(path)) for path in paths))
+
+
+def apart(folder: Path, own: Sequence[Path]) -> Iterator[Path]:
+    """A folder for a child to reach; where something of Interlock's own lies in it, all else that does."""
+    real = folder.resolve()
+    if any(real.is_relative_to(one) for one in own):
+        return
+    if not any(one.is_relative_to(real) for one in own):
+        yield real
+        return
+    with suppress(OSError):
+        for entry in sorted(real.iterdir()):
+            if not entry.is_symlink() or not any(one.is_relative_to(entry.resolve()) for one in own):
+                yield from apart(entry, own)
 
 
 def exposed(files: Iterable[Path], home: Path) -> list[Problem]:
