@@ -76,6 +76,13 @@ def test_key_blocks_go_on_one_escaped_line() -> None:
     gone(json.dumps({"k": "\n".join(lines), "next": 1}), *lines[1:-1], keep=('"next": 1',))
 
 
+@pytest.mark.parametrize("between", [" ", ":", ", ", '", "', "\t"])
+def test_the_secret_key_beside_an_amazon_id_goes(between: str) -> None:
+    secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYzQ9LdK4v3X"
+    shown = DETECTOR.redact(f"AKIAQ3EGVLOHUQN2PBHT{between}{secret} and more\n").text
+    assert secret not in shown and shown.endswith(" and more\n")
+
+
 def test_a_public_key_and_a_certificate_stay() -> None:
     for kind in ("PUBLIC KEY", "CERTIFICATE"):
         text = "\n".join([f"-----BEGIN {kind}-----", *pem()[1:-1], f"-----END {kind}-----"])

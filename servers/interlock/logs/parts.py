@@ -24,6 +24,7 @@ from .unwrap import Unwrapper, unwrapper
 MAX_FILES: Final = 2_000  # of one source; the newest are kept
 MAX_WALKED: Final = 50_000
 _ROTATED: Final = re.compile(r"^(?P<stem>.*?)(?P<rank>(?:[.-]\d{1,5})?)(?:\.(?:gz|xz|zst|bz2))?$")
+_PIECE: Final = re.compile(r"[A-Za-z0-9]{20,128}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._+@:/-]{1,80}")
 _DATED: Final = re.compile(r"[-._]?(\d{4}-?\d{2}-?\d{2}(?:[-T_]?\d{2,6})?)")
 
@@ -60,8 +61,17 @@ class Part:
 
     @property
     def shown(self) -> str:
-        """Its name where it may stand outside of the fence: plain, short, and nothing like a sentence."""
-        return self.name if _PLAIN.fullmatch(self.name) else "(a file with an odd name)"
+        """Its name where it may stand outside of the fence: plain, short, and nothing like a sentence or a token."""
+        from interlock.redaction.assigned import is_token
+
+        tokens = self.path and any(is_token(piece.encode()) for piece in _PIECE.findall(self.name))
+        return self.name if _PLAIN.fullmatch(self.name) and not tokens else "(a file with an odd name)"
+
+    def listed(self, redact: Callable[[str], str]) -> str:
+        """A file's name, in which a piece that is a token is hidden as in an assignment."""
+        if not self.path:
+            return self.name
+        return _PIECE.sub(lambda piece: redact(f"name={piece.group()}").removeprefix("name="), self.name)
 
     @property
     def seekable(self) -> bool:

@@ -90,8 +90,9 @@ def _list(server: Logs, call: Call) -> Result:
         newest = list(reversed(parts))
         most = 200 if wanted.source is not None else 6
         for part in newest[:most]:
-            shown = server.detector.redact(part.name, name)
-            redactions += shown.count
+            plain = part.listed(lambda text: server.detector.redact(text).text)
+            shown = server.detector.redact(plain, name)
+            redactions += shown.count or plain != part.name
             size = f"{part.size:,} bytes" if part.size is not None else "stream"
             facts = f"{size}{', ' + part.packing if part.packing else ''}, last written {shown_time(part.changed)}"
             lines.append(f"  {one_line(shown.text, 120)}: {part.problem or facts}")

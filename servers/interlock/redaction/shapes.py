@@ -42,6 +42,8 @@ SHAPES: Final = (
     Shape("private-key", r"\"(?:d|p|q|dp|dq|qi|k)\\?\"[ \t\n]{0,4}:[ \t\n]{0,4}\\?\"[A-Za-z0-9_-]{20}", r"\"(?:d|p|q|dp|dq|qi|k)\\?\"\s{0,4}:\s{0,4}\\?\"([A-Za-z0-9_-]{20,})", 60, 20),
     Shape("private-key", r"Private-Lines:[ \t]{0,3}\d{1,3}\r?\n[A-Za-z0-9+/=]{8}", r"Private-Lines:\s*\d+\s*\n((?:[A-Za-z0-9+/=]{4,80}\s*\n?){1,80}?)(?=\s*(?:Private-|$)|\n\n)", 60),
     Shape("private-key", r"(?:PrivateKey|PresharedKey)[ \t]{0,4}=[ \t]{0,4}[A-Za-z0-9+/]{42}", r"=[ \t]*([A-Za-z0-9+/]{42,44}=?)", 80),
+    # Amazon's secret key has no beginning of its own, but it is handed out beside its id.
+    Shape("key", r"(?:AKIA|ASIA)[A-Z2-7]{16}[\"']?[ \t,;:|]{1,4}[\"']?[A-Za-z0-9/+]{40}", r"(?:AKIA|ASIA)[A-Z2-7]{16}[\"']?[ \t,;:|]{1,4}[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])", 80),
     Shape("password", r"(?:userPassword|unicodePwd|sambaNTPassword|sambaLMPassword)::?[ \t]{1,3}[^\s]{4}", r"::?[ \t]+(\S{4,200})", 40),
     Shape("signature", r"(?:X-Amz-Signature|X-Goog-Signature|X-Oss-Signature|q-signature|X-Tos-Signature)(?:=|%3D)[0-9a-fA-F]{16}", r"ignature(?:=|%3D)([0-9a-fA-F]{16,})", 60),
     Shape("authorization", r"Credential=[^\s]{10,200}Signature=[0-9a-f]{16}", r"Signature=([0-9a-f]{16,})", 80),

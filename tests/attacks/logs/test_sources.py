@@ -121,6 +121,18 @@ def test_an_unreadable_file_is_named_without_its_path(logs: Path) -> None:
     assert "cannot be opened" in text
 
 
+def test_a_token_in_a_files_name_is_hidden_and_what_rotation_makes_is_not(logs: Path) -> None:
+    token, pod = "q7Rw2mXp9LdK4vZt8NsB3hYc6GjF1aUe", "web-56bc65b5ff-22cfw_prod_app-" + "0a1b2c3d" * 8
+    names = ["app.log.20261122T100000Z", "app.log.2026-11-22-10", f"app.log.{pod}"]
+    for name in [*names, f"app.log.{token}"]:
+        (logs / name).write_text("2026-11-22T10:00:05 INFO old\n")
+    desk = Desk({"app": logs / "app.log*"})
+    listed = desk.text("list_sources", source="app")
+    assert token not in listed and "app.log.[secret:random:" in listed
+    assert not [name for name in names if f"  {name}: " not in listed]
+    assert token not in desk.text("read_log", source="app", tail=20)
+
+
 def test_three_thousand_rotated_files_are_bounded_and_the_live_one_is_kept(logs: Path) -> None:
     for number in range(3_000):
         (logs / f"app.log.{number + 1}").write_text("l\n")
