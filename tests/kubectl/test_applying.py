@@ -126,6 +126,32 @@ async def test_files_within_the_roots_and_folders_for_drift(place):
     assert all(one.is_error for one in [*outside, env, both])
 
 
+async def test_what_is_wrong_in_a_folder_is_told_by_file_and_the_rest_is_compared(place):
+    folder = place.installation.work / "deploy"
+    folder.mkdir()
+    broken = {
+        "a.yaml": "a: [",
+        "b.yaml": "apiVersion: v1\nkind: ConfigMap\n",
+        "c.yaml": CONFIG.replace("ConfigMap", "Nope"),
+    }
+    for name, text in broken.items():
+        (folder / name).write_text(text)
+    (folder / "refused.yaml").write_text(
+        json.dumps(deployment("Web_1")).replace('"Web_1"', '"web-1"', 1).replace("replicas", "replica")
+    )
+    (folder / "web.json").write_text(json.dumps(deployment(replicas=3)))
+    async with place.installation.agent("kubectl") as agent:
+        at = {"namespace": place.namespace}
+        drift = await agent.call("kubectl_diff", path=str(folder), **at)
+        alone = await agent.call("kubectl_diff", path=str(folder / "a.yaml"), **at)
+        (folder / "outside.yaml").write_text(CONFIG.replace("{name: ok}", "{name: ok, namespace: default}"))
+        outside = await agent.call("kubectl_diff", path=str(folder), namespace="")
+    assert "1 differ, 0 are missing, 0 are as described, 4 are invalid" in drift.text, drift.text
+    assert all(f"# invalid: {folder}/{name}: " in drift.text for name in (*broken, "refused.yaml")), drift.text
+    assert "replicas: 3" in drift.text and "replica" in drift.text.partition("refused.yaml: ")[2], drift.text
+    assert alone.is_error and "a.yaml" in alone.text and outside.code == "out_of_bounds", outside.text
+
+
 async def test_a_step_that_fails_takes_the_others_back(place):
     place.kubectl("create", "quota", "small", "--hard=count/configmaps=2")  # one is there already
     place.kubectl("get", "quota", "small", "-o", "yaml")

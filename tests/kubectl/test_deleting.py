@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+
+from interlock.guard.errors import Refused
+from interlock.kubectl.deleting import _matched
+from interlock.kubectl.discovery import Resource
+from interlock.kubectl.objects import Target
 
 pytestmark = pytest.mark.anyio
 ALLOWED = "rules:\n  gone: {allow: kubectl.delete, overrides: [development.delete]}\n"
@@ -95,3 +102,15 @@ async def test_an_object_of_the_same_name_is_not_the_one_that_was_looked_at(plac
         place.kubectl("create", "configmap", "c", "--from-literal=new=1")
         void = await place.approved(agent, asked)
     assert void.is_error and place.get("cm", "c")["data"] == {"new": "1"}
+
+
+def test_a_page_that_is_not_the_last_is_no_count():
+    pods = Resource("", "v1", "pods", "Pod", namespaced=True)
+    page = {"items": [{"metadata": {"name": f"p{n}"}} for n in range(1000)], "metadata": {"continue": "next"}}
+    kubectl = SimpleNamespace(cluster=SimpleNamespace(get=lambda *_, **__: page))
+    bounds = SimpleNamespace(section=SimpleNamespace(max_objects=20))
+    with pytest.raises(Refused, match=r"matches more than 1000 pods, more than 20: p0, .* and more than 980 more"):
+        _matched(kubectl, bounds, Target("test", pods, "team", ""), "a=b")
+    page["metadata"] = {}
+    with pytest.raises(Refused, match=r"matches 1000 pods, .* and 980 more"):
+        _matched(kubectl, bounds, Target("test", pods, "team", ""), "a=b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from itertools import product
 
 import pytest
@@ -86,7 +87,10 @@ async def test_secrets_show_key_names_sizes_and_fingerprints(place):
         after = await agent.call("kubectl_get", kind="secret/db", namespace=place.namespace, path=".data.password")
     for reply in seen:
         assert not reply.is_error and HIDDEN not in reply.text and CODED not in reply.text, reply.text
-    assert f"({len(HIDDEN)} bytes, fingerprint " in seen[5].text and "password" in seen[0].text
+    assert (
+        all(f"[secret:of-{len(HIDDEN)}-bytes:" in seen[at].text for at in (0, 1, 2, 3, 5, 6))
+        and "password" in seen[0].text
+    )
     assert after.text != seen[5].text
 
 
@@ -112,7 +116,7 @@ async def test_values_that_look_like_credentials_in_other_objects(place):
     for reply in replies:
         assert HIDDEN not in reply.text and "fast-lane" in reply.text, reply.text
         assert "last-applied" not in reply.text
-    assert CODED not in binary.text and "bytes, fingerprint" in binary.text
+    assert CODED not in binary.text and "-bytes:" in binary.text
 
 
 async def test_logs_are_redacted_before_lines_are_chosen(place):
@@ -231,3 +235,22 @@ async def test_the_guard_tells_the_bounds(place):
     async with place.installation.agent("kubectl") as agent:
         reply = await agent.call("kubectl_guard")
     assert place.namespace in json.dumps(reply.data)
+
+
+async def test_a_setting_reads_the_same_in_every_form(place):
+    token = "".join(random.Random(7).choices("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", k=40))
+    coded = base64.b64encode(token.encode()).decode()
+    data = {"k": token, "b": coded, "mode": "fast-lane", "pod": "many-56bc65b5ff-22cfw"}
+    place.kubectl("create", "-f", "-", input={
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data,
+    })  # fmt: skip
+    async with place.installation.agent("kubectl") as agent:
+        at = {"kind": "cm/c", "namespace": place.namespace}
+        replies = [
+            await agent.call("kubectl_get", **at, **how)
+            for how in ({"output": "yaml"}, {"output": "json"}, {"path": ".data"})
+        ]
+        replies.append(await agent.call("kubectl_describe", kind="cm", name="c", namespace=place.namespace))
+    for reply in replies:
+        assert token not in reply.text and coded not in reply.text, reply.text
+        assert "fast-lane" in reply.text and "many-56bc65b5ff-22cfw" in reply.text, reply.text

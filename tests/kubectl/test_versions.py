@@ -73,7 +73,7 @@ async def test_every_way_to_the_cluster(place, program):
                image, restarted, undone, back, deleted, again, drained)  # fmt: skip
     for reply in answers:
         assert not reply.is_error and "swordfish" not in reply.text, reply.text
-    assert "2 found" in table.text and "deployment.apps/web" in mixed.text and "fingerprint" in secret.text
+    assert "2 found" in table.text and "deployment.apps/web" in mixed.text and "-bytes:" in secret.text
     assert "desired pods" in explained.text and "done: 3 of 3" in status.text and "1 are missing" in diff.text
     assert unknown.code == "invalid" and absent.is_error and "not found" in absent.text, absent.text + unknown.text
     live = place.get("deployment", "web")

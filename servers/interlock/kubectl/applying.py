@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,10 @@ from interlock.guard.model import Call, Look, Result
 
 from .arguments import Apply, Diff
 from .changing import annotated
+from .cluster import ClusterError
 from .guesses import noted, untold
 from .judging import meaning
-from .manifests import objects_of
+from .manifests import Described, objects_of
 from .objects import Object, Target, changed, metadata, named
 from .placeholders import Restored, diverted, put_back
 from .plans import Plan, Step
@@ -53,7 +55,7 @@ def look_apply(kubectl: Kubectl, call: Call) -> Look:
     objects = objects_of(kubectl, bounds, context, namespace, args.manifest, args.path)
     asks: list[str] = []
     actions, steps, previews, unchanged = [], [], [], []
-    outside = [target for target, _ in objects if not bounds.holds(context, target.resource, target.namespace)]
+    outside = [target for target, _, _ in objects if not bounds.holds(context, target.resource, target.namespace)]
     if outside:  # the whole is refused, before anything of any object is read
         return Look(tuple(bounds.action("create", target) for target in outside))
     for one in dry_run(kubectl, context, objects, asks):
@@ -78,12 +80,12 @@ def look_apply(kubectl: Kubectl, call: Call) -> Look:
     return Look(tuple(actions), plan, asks=tuple(asks), size=plan.size, remote=True, dry=args.dry_run)
 
 
-def dry_run(kubectl: Kubectl, context: str, objects: list[tuple[Target, Object]], asks: list[str]) -> list[Applied]:
+def dry_run(kubectl: Kubectl, context: str, objects: Sequence[Described], asks: list[str]) -> list[Applied]:
     """What `kubectl apply` would make of each object, asked of the server. Placeholders are put back first."""
     lives: list[Object | None] = []
     bodies: list[Object] = []
     places: list[Restored] = []
-    for target, one in objects:
+    for target, one, _ in objects:
         live = kubectl.cluster.find(context, target.path)
         restored = put_back(kubectl.shower, one, live, target)
         places.append(restored)
@@ -96,7 +98,7 @@ def dry_run(kubectl: Kubectl, context: str, objects: list[tuple[Target, Object]]
     after = {_mark(one): one for one in items}
     made = [
         Applied(target, body, live, after[_mark(body)], *untold(kubectl.shower, one, live, after[_mark(body)], target))
-        for (target, one), body, live in zip(objects, bodies, lives, strict=True)
+        for (target, one, _), body, live in zip(objects, bodies, lives, strict=True)
     ]
     for applied, restored in zip(made, places, strict=True):
         asks += diverted(restored, applied.live, applied.after, applied.target)
@@ -115,7 +117,8 @@ def _mark(one: Object) -> tuple[str, ...]:
 @dataclass(frozen=True, slots=True)
 class DiffPlan:
     context: str
-    objects: list[tuple[Target, Object]]
+    objects: list[Described]
+    invalid: list[str]  # what is wrong in a folder, by file
 
 
 def look_diff(kubectl: Kubectl, call: Call) -> Look:
@@ -123,15 +126,18 @@ def look_diff(kubectl: Kubectl, call: Call) -> Look:
     assert isinstance(args, Diff)
     context = bounds.context(args.context)
     namespace = bounds.namespace(context, args.namespace)
-    objects = objects_of(kubectl, bounds, context, namespace, args.manifest, args.path, folder=True)
-    return Look(tuple(bounds.action("read", target) for target, _ in objects), DiffPlan(context, objects))
+    invalid: list[str] = []
+    objects = objects_of(kubectl, bounds, context, namespace, args.manifest, args.path, invalid)
+    return Look(tuple(bounds.action("read", target) for target, _, _ in objects), DiffPlan(context, objects, invalid))
 
 
 def run_diff(kubectl: Kubectl, permit: Permit) -> Result:
     plan = permit.look.plan
     assert isinstance(plan, DiffPlan)
     differing, missing, same, texts = 0, 0, 0, []
-    for one in dry_run(kubectl, plan.context, plan.objects, []):
+    invalid = list(plan.invalid)
+    one_file = len({one.source for one in plan.objects}) == 1 and not invalid  # then the API's no is the answer
+    for one in dry_run(kubectl, plan.context, plan.objects, []) if one_file else _each(kubectl, plan.objects, invalid):
         if one.live is None:
             missing += 1
         elif not one.differs:
@@ -141,4 +147,20 @@ def run_diff(kubectl: Kubectl, permit: Permit) -> Result:
             differing += 1
         texts.append(one.diff(kubectl))
     header = f"{plan.context}: {differing} differ, {missing} are missing, {same} are as described"
+    header += f", {len(invalid)} are invalid" if invalid else ""
+    texts += [f"# invalid: {one}" for one in invalid]
     return Result("\n".join(texts), header=header, untrusted=bool(texts))
+
+
+def _each(kubectl: Kubectl, objects: Sequence[Described], invalid: list[str]) -> list[Applied]:
+    """All at once; where the API refuses, each half of them, down to the one that is at fault."""
+    try:
+        return dry_run(kubectl, objects[0].target.context, objects, [])
+    except ClusterError as error:
+        if not error.reason:
+            raise  # no answer: nothing is known of the rest either
+        if len(objects) == 1:
+            invalid.append(f"{objects[0].source}: {objects[0].target.text}: {error.message}")
+            return []
+    middle = len(objects) // 2
+    return [*_each(kubectl, objects[:middle], invalid), *_each(kubectl, objects[middle:], invalid)]

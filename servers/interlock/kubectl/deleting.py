@@ -14,7 +14,7 @@ from .changing import refuse_outside
 from .cluster import ClusterError
 from .discovery import Resource, unknown_kind
 from .judging import delete_action
-from .objects import Object, Target, controller, named, uid
+from .objects import Object, Target, controller, metadata, named, uid
 from .plans import Plan, Step
 
 if TYPE_CHECKING:
@@ -72,14 +72,16 @@ def _matched(kubectl: Kubectl, bounds: Bounds, place: Target, selector: str) -> 
     if place.name:
         return [kubectl.cluster.get(place.context, place.path)]
     path = place.resource.path(place.namespace)
-    found = kubectl.cluster.get(place.context, path, labelSelector=selector, limit="1000").get("items") or []
+    page = kubectl.cluster.get(place.context, path, labelSelector=selector, limit="1000")
+    found = page.get("items") or []
     most = bounds.section.max_objects
     if len(found) > most:
         shown = ", ".join(named(one) for one in found[:20])
-        more = f" and {len(found) - 20} more" if len(found) > 20 else ""
+        unread = "more than " if metadata(page).get("continue") else ""
+        more = f" and {unread}{len(found) - 20} more" if len(found) > 20 else ""
         raise Refused(
             Code.TOO_LARGE,
-            f"the selector matches {len(found)} {place.resource.name}, more than {most}: {shown}{more}",
+            f"the selector matches {unread}{len(found)} {place.resource.name}, more than {most}: {shown}{more}",
             hint="name them, or use a narrower selector",
         )
     if not found:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from .objects import Object, Shower, Target
 from .placeholders import marked, partner
 
-_WHOLE: Final = re.compile(r"\[secret:[^\]]{1,80}\]|\(\d+ bytes, fingerprint [0-9a-f]{16}\)")
+_WHOLE: Final = re.compile(r"\[secret:[^\]]{1,80}\]")
 
 
 def untold(shower: Shower, sent: Any, live: Object | None, after: Object, target: Target) -> tuple[Object, list[str]]:

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from interlock.documents import Ambiguous, DocumentError, load_documents
 from interlock.guard.errors import Code, Refused
@@ -31,22 +31,39 @@ _MOST_BYTES: Final = 1 << 20
 _ENDINGS: Final = (".yaml", ".yml", ".json")
 
 
+class Described(NamedTuple):
+    """One object of a manifest, its place, and the file that describes it."""
+
+    target: Target
+    manifest: Object
+    source: str
+
+
 def objects_of(
-    kubectl: Kubectl, bounds: Bounds, context: str, namespace: str, manifest: str, path: str, *, folder: bool = False
-) -> list[tuple[Target, Object]]:
-    """Every object of a manifest or file, each with its place. Raises Refused for anything that is not certain."""
+    kubectl: Kubectl, bounds: Bounds, context: str, namespace: str, manifest: str, path: str,
+    invalid: list[str] | None = None,
+) -> list[Described]:  # fmt: skip
+    """Every object of a manifest or file, each with its place. Raises Refused for anything that is not certain.
+
+    With `invalid` the path may be a folder: what is wrong in one of its files goes there, and the rest is returned.
+    """
     if bool(manifest) == bool(path):
         raise Refused(Code.INVALID, "give either `manifest` or `path`")
-    texts = [("the manifest", manifest)] if manifest else list(_files(bounds.policy, path, folder))
-    found: dict[str, tuple[Target, Object]] = {}
+    texts = [("the manifest", manifest)] if manifest else list(_files(bounds.policy, path, invalid is not None))
+    found: dict[str, Described] = {}
     for source, text in texts:
-        for one in _documents(source, text):
-            target = place(kubectl, bounds, context, namespace, one, source)
-            if target.text in found:
-                raise Refused(Code.INVALID, f"{target.text} stands twice in what is to be applied")
-            found[target.text] = (target, one)
+        try:
+            for one in list(_documents(source, text)):
+                target = place(kubectl, bounds, context, namespace, one, source)
+                if target.text in found:
+                    raise Refused(Code.INVALID, f"{target.text} stands twice in what is to be applied")
+                found[target.text] = Described(target, one, source)
+        except Refused as no:
+            if invalid is None or len(texts) == 1 or no.code is not Code.INVALID:
+                raise
+            invalid.append(f"{source}: {no.message}")
     if not found:
-        raise Refused(Code.INVALID, "there is no object in it")
+        raise Refused(Code.INVALID, "; ".join(invalid or ())[:600] or "there is no object in it")
     return list(found.values())
 
 

@@ -6,7 +6,6 @@ something changes beside it or above it that says where the secret goes, a perso
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,7 +16,6 @@ from interlock.redaction.destinations import is_harmless, names_destination
 from .objects import Object, Shower, Target, essence
 
 _MARK: Final = "[secret:"
-_FINGERPRINT: Final = re.compile(r"\(\d+ bytes, fingerprint [0-9a-f]{16}\)\Z")
 _NAMES: Final = ("name", "key", "id")
 _NONE: Final = object()
 Path = tuple[str, ...]  # keys; items of lists as `[name]`, else `[0]`
@@ -135,7 +133,7 @@ def _holds(value: Any) -> bool:
 
 def marked(text: str) -> bool:
     """Whether it stands for something hidden, or holds what does."""
-    return _MARK in text or _FINGERPRINT.match(text) is not None
+    return _MARK in text
 
 
 def _dict(value: Any) -> dict[Any, Any]:
