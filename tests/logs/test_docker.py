@@ -292,9 +292,10 @@ async def test_a_pipeline_runs_in_docker_where_the_policy_says_so(
             text = (await agent.call("analyze_logs", source="app", steps=STEPS)).text
             assert [row.split() for row in body(text)] == [["20", "0"], ["20", "1"], ["20", "2"]], text
             hog = {"program": "awk", "args": ['BEGIN{x="xxxxxxxx"; while (1) x = x x}']}
-            assert "INCOMPLETE: the sandbox ended a step" in (
-                await agent.call("analyze_logs", source="app", steps=[hog])
-            ).text
+            assert (
+                "INCOMPLETE: the sandbox ended a step"
+                in (await agent.call("analyze_logs", source="app", steps=[hog])).text
+            )
             waiting = engine.client.containers.list(filters={"label": LABEL})  # the next ones, kept ready
             assert waiting
             used = {one.attrs["HostConfig"]["Runtime"] for one in waiting}
