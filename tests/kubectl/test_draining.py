@@ -123,3 +123,16 @@ def test_a_cluster_that_falls_silent_after_the_evictions_does_not_make_them_undo
             raise ClusterError("", "the cluster did not answer within 4 s")
 
     assert draining._ended(Silent(), [step], link) == [step]
+
+
+def test_a_pod_that_goes_while_its_budget_is_waited_for_is_not_left(monkeypatch):
+    pod = Target("test", Resource("", "v1", "pods", "Pod", True), "team", "p1")
+    answers = [ClusterError("TooManyRequests", "the budget"), ClusterError("NotFound", "gone")]
+
+    def evict(*_: object) -> None:
+        raise answers.pop(0)
+
+    monkeypatch.setattr(draining, "evict", evict)
+    monkeypatch.setattr(draining, "_PAUSE", 0.01)
+    assert draining._evicted(None, [Step("evict", pod, {"metadata": {"uid": "u1"}}, None)], Link()) == {}
+    assert answers == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -127,3 +128,11 @@ def test_what_is_not_installed_is_said() -> None:
     (part,) = JournalSource("web", Journald(unit="web.service"), broker).parts(Budget())
     with pytest.raises(Failed, match="not installed"):
         list(part.blocks(Budget()))
+
+
+def test_no_time_that_an_agent_names_is_one_that_a_program_cannot_read() -> None:
+    early, late = Wanted(since=-5e10, until=-3.0).told(), Wanted(since=1e30, until=1e30, last=5).told()
+    assert (early.since, early.until) == (None, 1.0)
+    for value in (late.since, late.until):
+        assert value is not None and datetime.fromtimestamp(value, UTC).year == 9999
+    assert late.last == 5

@@ -160,7 +160,7 @@ def run_drain(kubectl: Kubectl, permit: Permit) -> Result:
     slow = _ended(kubectl.cluster, ending, link)
     slot.seal(written(plan))
     bounds = kubectl.bounds(permit.call.policy)
-    lines = [f"not evicted: {_shown(bounds, step)}: {left[step.target.text]}" for step in going if step not in ending]
+    lines = [f"not evicted: {_why(bounds, step, left)}" for step in going if step.target.text in left]
     lines += [f"still ending: {_shown(bounds, step)}" for step in slow]
     lines += [f"call kubectl_drain again for the {len(left)} that are left"] if left else []
     word = "drained" if not left else "cordoned, not empty"
@@ -169,18 +169,26 @@ def run_drain(kubectl: Kubectl, permit: Permit) -> Result:
     return Result(redacted.text, header=header, untrusted=bool(lines))
 
 
+def _why(bounds: Bounds, step: Step, left: Mapping[str, str]) -> str:
+    """What the API says of a pod outside the bounds may name it."""
+    shown = _shown(bounds, step)
+    return shown if shown == _UNNAMED else f"{shown}: {left[step.target.text]}"
+
+
 def _evicted(cluster: Cluster, going: list[Step], link: Link) -> dict[str, str]:
     """Evict each; by target, why the others could not be. A budget that is used up is waited for."""
-    left, waiting, end, told = {}, list(going), time.monotonic() + _PATIENCE, 0.0
+    left: dict[str, str] = {}
+    waiting, end, told = list(going), time.monotonic() + _PATIENCE, 0.0
     while waiting:
-        again, why = [], ""
+        again = []
         for step in waiting:
             try:
                 step.made = evict(cluster, step)
             except ClusterError as error:
                 if error.reason == "NotFound":
+                    left.pop(step.target.text, None)
                     continue
-                left[step.target.text] = why = error.message
+                left[step.target.text] = error.message
                 if error.reason == "TooManyRequests":
                     again.append(step)
                 continue
@@ -189,7 +197,7 @@ def _evicted(cluster: Cluster, going: list[Step], link: Link) -> dict[str, str]:
         if not waiting or time.monotonic() > end or link.cancelled:
             break
         told += _PAUSE
-        link.progress(told, f"{len(waiting)} pods wait for their disruption budgets: {why}"[:300])
+        link.progress(told, f"{len(waiting)} pods wait for their disruption budgets")
         link.wait(_PAUSE)
     return left
 

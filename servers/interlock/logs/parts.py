@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from interlock.globs import Matcher, compile_globs
@@ -23,6 +23,7 @@ from .unwrap import Unwrapper, unwrapper
 
 MAX_FILES: Final = 2_000  # of one source; the newest are kept
 MAX_WALKED: Final = 50_000
+_LATEST: Final = 253_402_300_799.0  # seconds: the end of the year 9999
 _ROTATED: Final = re.compile(r"^(?P<stem>.*?)(?P<rank>(?:[.-]\d{1,5})?)(?:\.(?:gz|xz|zst|bz2))?$")
 _PIECE: Final = re.compile(r"[A-Za-z0-9]{20,128}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._+@:/-]{1,80}")
@@ -37,6 +38,11 @@ class Wanted:
     until: float | None = None
     last: int | None = None  # only the last lines
     follow: bool = False  # and what comes then
+
+    def told(self) -> Wanted:
+        """The same in times that every program understands: those of our epoch with four digits of a year."""
+        since = min(self.since, _LATEST) if self.since is not None and self.since > 0 else None
+        return replace(self, since=since, until=max(1.0, min(self.until, _LATEST)) if self.until is not None else None)
 
 
 @dataclass(slots=True)
@@ -114,7 +120,7 @@ class Part:
         stream: Stream | None = None
         try:
             if self.streamer is not None:
-                stream = self.streamer(budget, wanted)
+                stream = self.streamer(budget, wanted.told())
                 read: Callable[[int], bytes] = stream.read
             else:
                 read = unpacked(fd, self.packing, budget) if self.packing else file_reader(fd, 0)
