@@ -412,7 +412,7 @@ def programs(policy: Policy) -> Mapping[str, Program]:
         return {}
     from .transfer import network_programs
 
-    return network_programs(section, places(section))
+    return network_programs(section, places(section), policy.own)
 
 
 __all__ = ["TOOLS", "Git", "Manifest", "open_server", "places", "programs", "reach"]

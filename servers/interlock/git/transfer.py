@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from interlock.guard.errors import Code, Failed, Refused
+from interlock.guard.policy.places import apart
 
 from .actions import Section
 from .engine import UMASK
@@ -67,8 +68,11 @@ class Listing:
     head: str
 
 
-def network_programs(section: Section, places: Sequence[Path]) -> Mapping[str, Program]:
-    """The broker's programs for git: git itself (network, no file but the repositories), and what signs commits."""
+def network_programs(section: Section, places: Sequence[Path], own: Sequence[Path]) -> Mapping[str, Program]:
+    """The broker's programs for git: git itself (network, no file but the repositories), and what signs commits.
+
+    `own`: what is Interlock's own, and no child's, wherever a configuration of ssh may lie.
+    """
     from interlock.sandbox.broker import Program
 
     found: dict[str, Program] = {}
@@ -88,7 +92,8 @@ def network_programs(section: Section, places: Sequence[Path]) -> Mapping[str, P
             execute.append(Path("/bin/sh"))
         if section.credential_helper:
             execute.append(section.credential_helper)
-        read = [home / ".ssh", *section.credential_files, *([section.ssh_config.parent] if section.ssh_config else [])]
+        beside = apart(section.ssh_config.parent, own) if section.ssh_config else ()  # the keys that it names
+        read = [home / ".ssh", *section.credential_files, *beside]
         found[NETWORK] = Program(
             Path(git),
             read=tuple(p for p in read if p.exists()),

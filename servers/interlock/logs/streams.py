@@ -199,10 +199,10 @@ def programs(policy: Policy) -> dict[str, Program]:
         host = os.environ.get("DOCKER_HOST") or _SOCKET
         found[DOCKER] = Program(
             Path(sys.executable),
-            arguments=("-m", "interlock.logs.docker_logs"),
+            arguments=("-I", "-B", "-m", "interlock.logs.docker_logs"),
             read=tuple(Path(place) for place in sorted(code)),
             unix_sockets=True,
-            environment={"DOCKER_HOST": host, "PYTHONDONTWRITEBYTECODE": "1"},
+            environment={"DOCKER_HOST": host},
             limits={"cpu": 60},
         )
     return found
