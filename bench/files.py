@@ -22,6 +22,7 @@ from mcp import Client, StdioServerParameters
 STARTS, READS, WRITES = 11, 300, 60
 # Of one write: its file and folder; manifest, slot and shard; change and chain; head (undo/snapshots, audit/records).
 SYNCS = 8
+KB = "a line of text that says nothing much\n" * 27
 
 
 @dataclass
@@ -47,7 +48,7 @@ def main() -> None:
 async def measure(folder: Path) -> None:
     work = folder / "work"
     work.mkdir()
-    (work / "kb.txt").write_text("a line of text that says nothing much\n" * 27)
+    (work / "kb.txt").write_text(KB)
     tree(work / "tree")
     contenders = [bare(), guarded(folder, work), *npm(work)]
     for _ in range(STARTS):
@@ -58,7 +59,7 @@ async def measure(folder: Path) -> None:
             await times(client, one.read, {"path": str(work / "kb.txt")}, 30)
             one.reads = await times(client, one.read, {"path": str(work / "kb.txt")}, READS)
             for n in range(WRITES):
-                arguments = {"path": str(work / f"{one.name}.txt"), "content": f"{n}\n" * 200}
+                arguments = {"path": str(work / f"{one.name}.txt"), "content": f"{n}\n{KB}"}
                 one.writes += await times(client, "write_file", arguments, 1)
             one.memory = memory(one)
             if one.name == "interlock":
