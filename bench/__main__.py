@@ -25,6 +25,7 @@ def run(names: list[str]) -> int:
             continue
         print(f"\n== {name}: {(module.__doc__ or '').strip().splitlines()[0]}", flush=True)
         begun = time.monotonic()
+        sys.argv = [name]  # some have options of their own, for when they are run by themselves
         module.main()
         print(f"   ({time.monotonic() - begun:.0f} s)", flush=True)
     return 0
