@@ -100,18 +100,23 @@ def make_reserve(path: Path) -> None:
         ) from error
 
 
+def write_out(fd: int, content: bytes) -> None:
+    """Write all of it to a fresh file, make it durable and close the descriptor, whatever happens. Raises OSError."""
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def write_private(path: Path, content: bytes, replace: bool = True) -> None:
     """Write a 0600 file in one step and make it durable. Raises OSError (FileExistsError unless `replace`)."""
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        write_out(fd, content)
         if replace:
             temporary.replace(path)
         else:

@@ -14,6 +14,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from interlock.guard.disk import write_out
 from interlock.guard.errors import Broken
 from interlock.guard.processes import alive, boot
 
@@ -204,14 +205,7 @@ def _set_aside(folder: int, head: chains.Head, rest: bytes) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir("torn", 0o700, dir_fd=folder)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(f"torn/{with_suffix}", flags, 0o600, dir_fd=folder)
-    try:
-        view = memoryview(rest)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    write_out(os.open(f"torn/{with_suffix}", flags, 0o600, dir_fd=folder), rest)
     fd = os.open(_name(head), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
     try:
         os.ftruncate(fd, head.bytes)

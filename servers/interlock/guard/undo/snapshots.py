@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from interlock.guard.disk import write_out
 from interlock.guard.errors import Broken, Code, Refused
 from interlock.guard.processes import alive, myself
 
@@ -58,14 +59,8 @@ class Slot:
         new = self.path / f"{MANIFEST}.new"
         first = not (self.path / MANIFEST).exists()
         try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(fd, view) :]
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+            write_out(os.open(new, flags, 0o600), data)
             new.rename(self.path / MANIFEST)
             _sync_folder(self.path)
             if first:
