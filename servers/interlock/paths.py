@@ -27,7 +27,7 @@ from interlock.path_names import shown
 LINUX: Final = sys.platform.startswith("linux")
 _OPENAT2: Final = 437  # the same number on every architecture
 _RESOLVE: Final = 0x01 | 0x02 | 0x08  # NO_XDEV, NO_MAGICLINKS, BENEATH
-_LOOKING: Final = (getattr(os, "O_PATH", 0) or os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC
+LOOKING: Final = (getattr(os, "O_PATH", 0) or os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC
 _MAX_LINKS: Final = 40
 _F_GETPATH: Final = 50  # macOS
 
@@ -117,7 +117,7 @@ class Roots:
         roots: dict[str, Root] = {}
         for path, write in wanted:
             try:
-                fd = os.open(path, _LOOKING | os.O_DIRECTORY | os.O_NOFOLLOW)
+                fd = os.open(path, LOOKING | os.O_DIRECTORY | os.O_NOFOLLOW)
             except OSError:
                 self.absent.append(path)
                 continue
@@ -230,7 +230,7 @@ class Roots:
     def _beneath(self, root: Root, parts: list[str], path: str) -> int:
         if self._openat2:
             try:
-                return _openat2(root.fd, "/".join(parts) or ".", _LOOKING)
+                return _openat2(root.fd, "/".join(parts) or ".", LOOKING)
             except OSError as error:
                 if error.errno == errno.ENOSYS:
                     self._openat2 = False
@@ -290,9 +290,9 @@ class Roots:
     def _step(self, folder: int, part: str, path: str) -> int:
         """Open one component, not following it. (Without openat2 a mount of the very same file system is not seen.)"""
         if not self._openat2:
-            return os.open(part, _LOOKING | os.O_NOFOLLOW, dir_fd=folder)
+            return os.open(part, LOOKING | os.O_NOFOLLOW, dir_fd=folder)
         try:
-            return _openat2(folder, part, _LOOKING | os.O_NOFOLLOW)
+            return _openat2(folder, part, LOOKING | os.O_NOFOLLOW)
         except OSError as error:
             if error.errno == errno.EXDEV:
                 raise _mount_point(path) from None
@@ -308,14 +308,14 @@ class Roots:
 
     def _is_mount(self, folder: Opened, name: str) -> bool:
         try:
-            inner = os.open(name, _LOOKING | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=folder.fd)
+            inner = os.open(name, LOOKING | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=folder.fd)
         except OSError:
             return False
         os.close(inner)
         if not self._openat2:
             return os.lstat(name, dir_fd=folder.fd).st_dev != folder.stat.st_dev
         try:
-            os.close(_openat2(folder.fd, name, _LOOKING | os.O_NOFOLLOW))
+            os.close(_openat2(folder.fd, name, LOOKING | os.O_NOFOLLOW))
         except OSError as error:
             return error.errno == errno.EXDEV
         return False

@@ -14,11 +14,12 @@ from typing import Final
 
 from interlock.guard.errors import Code, Failed, Refused
 from interlock.path_names import shown
-from interlock.paths import Place, Roots
+from interlock.paths import LOOKING, Place, Roots, real_path
 
 from . import copying
 from .renames import exchange, rename_new, sync_folder
 
+_ROUNDS: Final = 100  # of a race, after which it is given up
 HASHED: Final = 64 * 1024**2  # bytes up to which an entry is compared by its content; above, by size and time
 
 
@@ -109,43 +110,157 @@ def conflict(path: str, why: str = "it changed since it was looked at") -> Faile
 def put(place: Place, temp: str, before: Print | None) -> None:
     """Give a finished temporary file its name, in place of exactly what was looked at.
 
-    Raises Failed (conflict) or OSError; then the temporary file has its own name again, unless it was replaced.
+    Raises Failed (conflict) or OSError; then the temporary file has its own name again, unless it was replaced, and
+    everybody else's entries are where they would be had it never been there. Failed (unknown): somebody took away
+    what stood in their place, so an entry of theirs has none; it lies beside, and the message names it.
+
+    No primitive renames an entry only while it is the one that was looked at. So the exchange comes first and the
+    judgement after it, and for that moment others see and may rename the new content: what they do to it is meant for
+    the entry whose place it has, and is done to that one (`_give_back`). Two things no order of steps can exclude:
+    that somebody exchanges the temporary file itself between the last look at its name and the rename, or the unlink
+    (its name is random); and that a program which holds the old file open goes on writing to it, where nobody reads.
     """
-    ours = entry_at(place.parent, temp)
-    if before is None:
+    with _entry(place.parent, temp) as ours:
+        if ours is None or not stat.S_ISREG(ours.print.kind):
+            raise conflict(place.real, "the new content was taken away")
+        if before is None:
+            _put_new(place, temp, ours)
+            return
         try:
-            rename_new(place.parent, temp, place.parent, place.name)
-        except FileExistsError:
-            raise conflict(place.real, "it was made by somebody else meanwhile") from None
+            exchange(place.parent, temp, place.parent, place.name)
+        except FileNotFoundError:
+            raise conflict(place.real, "it was removed meanwhile") from None
         try:
+            old = Print.of(place.parent, temp)
+            if old is None or not before.is_entry(old) or not before.has_content_of(old):
+                raise conflict(place.real)
             sync_folder(place.parent)
         except BaseException:
-            rename_new(place.parent, place.name, place.parent, temp)
+            _give_back(place, temp, ours)
             raise
-        return
+        with contextlib.suppress(OSError):  # the change is made; what is left over is the old content, which is saved
+            if old.is_entry(entry_at(place.parent, temp)):
+                os.unlink(temp, dir_fd=place.parent)
+
+
+def _put_new(place: Place, temp: str, ours: _Entry) -> None:
+    """A name that nobody has. Raises Failed (conflict), OSError; then it has not been given."""
     try:
-        exchange(place.parent, temp, place.parent, place.name)
-    except FileNotFoundError:
-        raise conflict(place.real, "it was removed meanwhile") from None
-    old = None
+        rename_new(place.parent, temp, place.parent, place.name)
+    except FileExistsError:
+        raise conflict(place.real, "it was made by somebody else meanwhile") from None
     try:
-        old = Print.of(place.parent, temp)
-        if old is None or not before.is_entry(old) or not before.has_content_of(old):
-            raise conflict(place.real)
         sync_folder(place.parent)
     except BaseException:
-        for _ in range(5):  # what was swapped out goes back
-            exchange(place.parent, temp, place.parent, place.name)
-            if ours is not None and ours.is_entry(entry_at(place.parent, temp)):
-                break
-            exchange(place.parent, temp, place.parent, place.name)  # ours was replaced meanwhile: the newest stays
-            if old is not None and old.is_entry(entry_at(place.parent, temp)):
-                with contextlib.suppress(OSError):  # and what it stands for is gone, as its maker wanted
-                    os.unlink(temp, dir_fd=place.parent)
-                break
+        with contextlib.suppress(FileNotFoundError):
+            rename_new(place.parent, place.name, place.parent, temp)
+            if not ours.print.is_entry(entry_at(place.parent, temp)):  # somebody's newer one
+                rename_new(place.parent, temp, place.parent, place.name)
         raise
-    with contextlib.suppress(OSError):  # the change is made; what is left over is the old content, which is saved
-        os.unlink(temp, dir_fd=place.parent)
+
+
+def _give_back(place: Place, temp: str, ours: _Entry) -> None:
+    """Undo an exchange that brought the wrong entry: it goes where the new content is by now, and that comes back.
+
+    The entry that lies under `temp` is the last of `chain`; each of the others stands where the next one belongs. An
+    exchange at a name where, once more, something else has arrived makes the chain one longer. Where one that stood for
+    another was unlinked or overwritten, that was meant for the other, which goes too; a third party's file that was hit
+    so is made again.
+    Raises Failed (unknown) when an entry's place cannot be found again.
+    """
+    folder = place.parent
+    with contextlib.ExitStack() as opened:
+        chain = [ours, opened.enter_context(_entry(folder, temp))]
+        for _ in range(_ROUNDS):
+            below, last = chain[-2:]
+            if last is None:
+                return  # taken from under our own name, by somebody who has it now
+            assert below is not None
+            where = below.name_in(folder)
+            if where is None:
+                if not below.is_gone() or not last.print.is_entry(entry_at(folder, temp)):
+                    break
+                try:
+                    os.unlink(temp, dir_fd=folder)
+                    if len(chain) == 2:
+                        return
+                    below.make_again(folder, temp)
+                except OSError:
+                    break
+                chain[-2:] = [opened.enter_context(_entry(folder, temp))]
+                continue
+            try:
+                exchange(folder, temp, folder, where)
+            except FileNotFoundError:
+                continue  # it was moved on
+            now = entry_at(folder, temp)
+            if below.print.is_entry(now):
+                chain.pop()
+                if len(chain) == 1:
+                    return
+            else:
+                chain.append(opened.enter_context(_entry(folder, temp)))
+        kept = _keep_aside(place, temp)
+    raise Failed(
+        f"{shown(place.real)} changed hands while it was written{kept}",
+        hint="read the state before trying again",
+        code=Code.UNKNOWN,
+    )
+
+
+def _keep_aside(place: Place, temp: str) -> str:
+    """An entry whose place is not to be found: its old name where that is free, else one that nothing clears away."""
+    for name in (place.name, f"{temp}.kept"):
+        with contextlib.suppress(OSError):
+            rename_new(place.parent, temp, place.parent, name)
+            return f"; what was there is now {name} beside it" if name != place.name else "; what was there is back"
+    return ""
+
+
+class _Entry:
+    """An entry held by a descriptor: it is known wherever it is renamed to, and its number is not used again."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.print = Print.from_stat(os.fstat(fd))
+
+    def is_gone(self) -> bool:
+        return os.fstat(self._fd).st_nlink == 0
+
+    def make_again(self, folder: int, name: str) -> None:
+        """A regular file that has no name any more, from what is held of it. Raises OSError."""
+        if not stat.S_ISREG(self.print.kind):
+            raise OSError(errno.EINVAL, "not a regular file")
+        fd = os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            copying.copy_file(fd, folder, name)
+        finally:
+            os.close(fd)
+
+    def name_in(self, folder: int) -> str | None:
+        """Its name now, in this folder; None where it has none there."""
+        for _ in range(_ROUNDS):
+            if self.is_gone():
+                return None
+            above, _, name = real_path(self._fd).rpartition("/")
+            if above != real_path(folder).rstrip("/"):
+                return None
+            if self.print.is_entry(entry_at(folder, name)):
+                return name
+        return None
+
+
+@contextmanager
+def _entry(folder: int, name: str) -> Iterator[_Entry | None]:
+    try:
+        fd = os.open(name, LOOKING | os.O_NOFOLLOW, dir_fd=folder)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield _Entry(fd)
+    finally:
+        os.close(fd)
 
 
 def bring(store: int, item: str, place: Place, temp: str, *, copied: bool, tree: str = "") -> None:

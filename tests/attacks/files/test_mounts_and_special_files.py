@@ -6,6 +6,7 @@ Stopped by `paths` (nothing is crossed, nothing but a regular file is opened) an
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -176,7 +177,9 @@ def test_a_pipe_that_takes_the_place_of_a_file_never_blocks(at: Served) -> None:
     finally:
         stop.set()
         thread.join()
-    assert [entry for entry in room.iterdir() if stat.S_ISFIFO(entry.lstat().st_mode)]  # wherever the swaps left it
+    assert sorted(entry.name for entry in room.iterdir()) == ["a.txt", "p"]
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert re.fullmatch("text!*\n", path.read_text())
 
 
 KERNEL = (
