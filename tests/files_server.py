@@ -46,7 +46,7 @@ class FilesServer:
         if more or not installation.policy.read_text().count("limits:"):
             installation.write_policy(more=more + LIMITS)
         keys = Keys.load()
-        self.guard, self.state = open_guard(Source(installation.policy), installation.home, keys, "files")
+        self.guard = open_guard(Source(installation.policy), installation.home, keys, "files")
         broker = search.broker if search is not None else None
         self.server, tools = open_server("files", self.guard, installation.home, keys, broker)
         self.pipeline = Pipeline(self.server, tools, self.guard, Principal(agent, "me", "s-test"))

@@ -39,7 +39,7 @@ def server_module(name: str) -> ModuleType:
     return importlib.import_module(f"interlock.{name}.tools")
 
 
-def open_guard(source: Source, home: Path, keys: Keys, server: str) -> tuple[Guard, State]:
+def open_guard(source: Source, home: Path, keys: Keys, server: str) -> Guard:
     """State, records and the rest, for one process. Raises Broken when any of it cannot be trusted."""
     policy = source.current()
     state = State(home)
@@ -50,8 +50,9 @@ def open_guard(source: Source, home: Path, keys: Keys, server: str) -> tuple[Gua
 
     source.override = switched
     detector: Detector = open_detector(keys.derive("placeholders"), settings_of(policy), home / "cache")
-    guard = Guard(
+    return Guard(
         source=source,
+        state=state,
         changes=Changes(state),
         snapshots=Snapshots(home, state),
         approvals=Approvals(state, keys),
@@ -60,9 +61,7 @@ def open_guard(source: Source, home: Path, keys: Keys, server: str) -> tuple[Gua
         records=Records(home, state, keys, server, detector),
         detector=detector,
         verbs=VERBS,
-        now=state.now,
     )
-    return guard, state
 
 
 def settings_of(policy: Policy) -> RedactionSettings | None:

@@ -26,7 +26,6 @@ from interlock.guard.model import Detector, Principal
 from interlock.guard.pipeline import Guard, Pipeline
 from interlock.guard.policy.files import open_with
 from interlock.guard.policy.loading import Source, find_policy
-from interlock.guard.state import State
 from interlock.guard.trail import own_fields
 from interlock.opening import open_guard, open_server, os_user, server_module
 from interlock.places import home_of
@@ -69,7 +68,7 @@ def run(name: str, options: Options, broker: BrokerClient) -> int:
     sandbox = module.sandbox(policy, home) if hasattr(module, "sandbox") else None
     broker.configure(programs, {os.fspath(path): path for path in policy.files}, sandbox)
     open_with(lambda path: broker.open(os.fspath(path)), policy.files)  # keys lie beside them: not ours to reach
-    guard, state = open_guard(source, home, keys, name)
+    guard = open_guard(source, home, keys, name)
     redact_log_with(guard.detector)
     agent = options.agent or policy.agent
     session = Session(time.time())
@@ -87,13 +86,13 @@ def run(name: str, options: Options, broker: BrokerClient) -> int:
         )
         told = {line.name: line.detail for line in confinement.lines}
         log.info("confined", server=name, policy=os.fspath(policy.path), home=os.fspath(home), **told)
-        return _serve(name, pipeline, guard, state, registration)
+        return _serve(name, pipeline, guard, registration)
     finally:
         registration.remove()
         guard.records.close()
 
 
-def _serve(name: str, pipeline: Pipeline, guard: Guard, state: State, registration: Registration) -> int:
+def _serve(name: str, pipeline: Pipeline, guard: Guard, registration: Registration) -> int:
     pipeline.settling.settle()
     from interlock.wire import serve_stdio  # the SDK: most of the start-up time, and confined while it loads
 
@@ -102,7 +101,7 @@ def _serve(name: str, pipeline: Pipeline, guard: Guard, state: State, registrati
     watcher = Watcher(guard.halt, registration, on_halt=guard.approvals.void_all)
     watcher.start()
     stop = threading.Event()
-    threading.Thread(target=_keep_house, args=(guard, state, stop), name="housekeeping", daemon=True).start()
+    threading.Thread(target=_keep_house, args=(guard, stop), name="housekeeping", daemon=True).start()
     about = pipeline.server.instructions(guard.source.current())
     try:
         serve_stdio(
@@ -139,7 +138,7 @@ def instructions(name: str, about: str) -> str:
     return f"{rules}\n{about}"[:1990]
 
 
-def _keep_house(guard: Guard, state: State, stop: threading.Event) -> None:
+def _keep_house(guard: Guard, stop: threading.Event) -> None:
     """Expire snapshots and requests, restore the reserve. What fails is logged and tried again."""
     if stop.wait(SETTLING):
         return
@@ -147,7 +146,7 @@ def _keep_house(guard: Guard, state: State, stop: threading.Event) -> None:
     while not stop.wait(HOUSEKEEPING):
         try:
             policy = guard.source.current()
-            state.restore_reserve()
+            guard.state.restore_reserve()
             guard.approvals.expire(guard.now())
             expired = guard.snapshots.expire(policy.snapshots)
             if expired:

@@ -155,7 +155,7 @@ class Workshop:
         self.home.mkdir(mode=0o700, exist_ok=True)
         if SHARED.is_dir() and not (self.home / "cache").exists():
             shutil.copytree(SHARED, self.home / "cache")
-        guard, self.guard_state = open_guard(Source(policy), self.home, self.keys, "git")
+        guard = open_guard(Source(policy), self.home, self.keys, "git")
         self.guard: Guard = guard
         programs_of = programs(guard.source.current()) if self.network else {}
         self.broker = start_broker(programs_of) if programs_of else None

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.guard import statements
-from interlock.guard.consent.approvals import KEEP_ROWS, WAITING_MAX, digest
+from interlock.guard.consent.approvals import KEEP_ROWS, WAITING_MAX, Approvals, digest
 from interlock.guard.errors import Code, Refused
 from interlock.guard.keys import Person, create_keys
-from interlock.guard.model import Call, Link, Look, Risk
+from interlock.guard.model import Approval, Call, Link, Look, Risk
+from interlock.guard.state import State
 
 
 @pytest.fixture
@@ -168,9 +169,9 @@ def test_a_declined_call_is_declined_again_not_asked_again(it: Ledgers, waiting:
 
 def test_an_approval_is_spent_once(it: Ledgers, waiting: Any) -> None:
     assert it.approvals.approve(it.person, waiting.id).status == "approved"
-    approval = it.approvals.spend(waiting.id, waiting.digest, it.state.now())
+    approval = used(it.state, it.approvals, waiting.id, waiting.digest, it.state.now())
     assert (approval.call, approval.by, approval.channel) == (waiting.id, it.person.by, "terminal")
-    again = refusal(lambda: it.approvals.spend(waiting.id, waiting.digest, it.state.now()))
+    again = refusal(lambda: used(it.state, it.approvals, waiting.id, waiting.digest, it.state.now()))
     assert again.code is Code.APPROVAL_REQUIRED and "spent" in again.message
     found = it.approvals.find(waiting.id)
     assert found is not None and found.status == "spent" and found.raw == {}
@@ -178,14 +179,14 @@ def test_an_approval_is_spent_once(it: Ledgers, waiting: Any) -> None:
 
 
 def test_what_nobody_approved_cannot_be_spent(it: Ledgers, waiting: Any) -> None:
-    assert refusal(lambda: it.approvals.spend(waiting.id, waiting.digest, 0)).code is Code.APPROVAL_REQUIRED
-    assert refusal(lambda: it.approvals.spend("files-none", waiting.digest, 0)).code is Code.APPROVAL_REQUIRED
+    assert refusal(lambda: used(it.state, it.approvals, waiting.id, waiting.digest, 0)).code is Code.APPROVAL_REQUIRED
+    assert refusal(lambda: used(it.state, it.approvals, "files-none", waiting.digest, 0)).code is Code.APPROVAL_REQUIRED
 
 
 def test_a_no_needs_no_key_and_takes_back_a_yes(it: Ledgers, waiting: Any) -> None:
     it.approvals.approve(it.person, waiting.id)
     it.approvals.deny(waiting.id, "ops")
-    assert refusal(lambda: it.approvals.spend(waiting.id, waiting.digest, 0)).code is Code.DECLINED
+    assert refusal(lambda: used(it.state, it.approvals, waiting.id, waiting.digest, 0)).code is Code.DECLINED
     assert "declined" in refusal(lambda: it.approvals.approve(it.person, waiting.id)).message
 
 
@@ -201,7 +202,7 @@ def test_a_yes_that_is_used_too_late_is_void_whatever_the_clock_says(it: Ledgers
     it.clock.forward(901)
     it.state.now()
     it.clock.forward(-300)
-    late = refusal(lambda: it.approvals.spend(waiting.id, waiting.digest, it.clock.now - 5000))
+    late = refusal(lambda: used(it.state, it.approvals, waiting.id, waiting.digest, it.clock.now - 5000))
     assert late.code is Code.APPROVAL_REQUIRED and "expired" in late.message
 
 
@@ -209,7 +210,7 @@ def test_an_extended_row_does_not_extend_what_was_signed(it: Ledgers, waiting: A
     it.approvals.approve(it.person, waiting.id)
     edit(it, "UPDATE pending SET expires = expires + 1e6")
     it.clock.forward(901)
-    late = refusal(lambda: it.approvals.spend(waiting.id, waiting.digest, it.state.now()))
+    late = refusal(lambda: used(it.state, it.approvals, waiting.id, waiting.digest, it.state.now()))
     assert "has ended" in late.message
 
 
@@ -221,8 +222,13 @@ def edit(it: Ledgers, sql: str, *values: Any) -> None:
         db.execute(sql, values)
 
 
+def used(state: State, approvals: Approvals, id: str, mark: str, now: float) -> Approval:
+    with state.tx() as db:
+        return approvals.spend(db, id, mark, now)
+
+
 def spend(it: Ledgers, id: str, mark: str) -> Refused:
-    return refusal(lambda: it.approvals.spend(id, mark, it.state.now()))
+    return refusal(lambda: used(it.state, it.approvals, id, mark, it.state.now()))
 
 
 def test_a_row_marked_approved_by_hand_is_refused(it: Ledgers, waiting: Any) -> None:
@@ -249,7 +255,7 @@ def test_an_approval_copied_to_another_call_is_refused(it: Ledgers, waiting: Any
     assert "another call" in spend(it, other.id, other.digest).message
     edit(it, "UPDATE pending SET digest = ? WHERE id = ?", waiting.digest, other.id)
     assert "another call" in spend(it, other.id, waiting.digest).message
-    assert it.approvals.spend(waiting.id, waiting.digest, 0)
+    assert used(it.state, it.approvals, waiting.id, waiting.digest, 0)
 
 
 def test_an_edited_statement_is_refused(it: Ledgers, waiting: Any) -> None:
@@ -274,13 +280,13 @@ def test_a_row_edited_after_the_yes_is_refused(it: Ledgers, waiting: Any) -> Non
         edit(it, f"UPDATE pending SET {column} = ?", value)
         assert spend(it, waiting.id, waiting.digest).code is Code.APPROVAL_REQUIRED, column
         edit(it, f"UPDATE pending SET {column} = ?", was)
-    assert it.approvals.spend(waiting.id, waiting.digest, 0)
+    assert used(it.state, it.approvals, waiting.id, waiting.digest, 0)
 
 
 def test_a_spent_approval_put_back_is_refused(it: Ledgers, waiting: Any) -> None:
     it.approvals.approve(it.person, waiting.id)
     row = dict(it.state.read().execute("SELECT * FROM pending")[0])
-    it.approvals.spend(waiting.id, waiting.digest, 0)
+    used(it.state, it.approvals, waiting.id, waiting.digest, 0)
     edit(it, "UPDATE pending SET status = 'approved', raw = ?", row["raw"])
     assert "used already" in spend(it, waiting.id, waiting.digest).message
 
@@ -307,7 +313,7 @@ def test_an_approval_from_another_home_is_refused(it: Ledgers, waiting: Any, tmp
 
 def test_consent_through_the_client_is_marked_and_spent_once(it: Ledgers, waiting: Any) -> None:
     it.approvals.consent_in_client(waiting.id, waiting.digest, "claude-code")
-    approval = it.approvals.spend(waiting.id, waiting.digest, 0)
+    approval = used(it.state, it.approvals, waiting.id, waiting.digest, 0)
     assert (approval.by, approval.channel) == ("claude-code", "client")
     edit(it, "UPDATE pending SET status = 'approved'")
     assert "used already" in spend(it, waiting.id, waiting.digest).message
@@ -388,7 +394,7 @@ def granted(it: Ledgers) -> Ledgers:
     """A grant of four further writes to /a and /b, for half an hour."""
     pending = it.ask(make_call(), make_look(("files.write", "/a", "1"), ("files.write", "/b", "2")))
     it.approvals.approve(it.person, pending.id, for_s=1800, times=5)
-    it.approvals.spend(pending.id, pending.digest, 0)
+    used(it.state, it.approvals, pending.id, pending.digest, 0)
     return it
 
 
@@ -463,7 +469,7 @@ def test_a_call_that_is_approved_itself_leaves_the_grant_alone(it: Ledgers) -> N
     pending = it.ask(call, look)
     it.approvals.approve(it.person, pending.id, times=3)
     assert it.approvals.grant_for(call, look, asking()) is None
-    it.approvals.spend(pending.id, pending.digest, 0)
+    used(it.state, it.approvals, pending.id, pending.digest, 0)
     assert it.approvals.grants()[0].uses_left == 2
 
 
@@ -504,7 +510,8 @@ for line in sys.argv[3].split():
         if line.startswith("grant"):
             done += approvals.grant_for(make_call("files-later"), make_look(), asking()) is not None
         else:
-            approvals.spend(line, approvals.find(line).digest, state.now())
+            with state.tx(durable=True) as db:
+                approvals.spend(db, line, approvals.find(line).digest, state.now())
             done += 1
     except Refused:
         pass
@@ -530,7 +537,7 @@ def test_each_approval_is_spent_by_one_of_two_processes(it: Ledgers) -> None:
 def test_a_grant_is_used_no_oftener_than_it_says_by_three_processes(it: Ledgers) -> None:
     pending = it.ask(make_call(), make_look())
     it.approvals.approve(it.person, pending.id, for_s=600, times=11)
-    it.approvals.spend(pending.id, pending.digest, 0)
+    used(it.state, it.approvals, pending.id, pending.digest, 0)
     assert race(it, "grant " * 8, 3) == 10
 
 

@@ -47,10 +47,16 @@ class Ledger:
         actions = tuple(Action("files.write", resource, attributes) for resource in resources or (f"/srv/{id}",))
         decision = Decision(Effect.ALLOW, Risk.MEDIUM, "", (), undo=UndoClass.PARTIAL, lost=("the old times",))
         own, start, _ = myself()
-        self.changes.begin(call, Look(actions, undoes=undoes), decision, asked=asked, pid=pid or own, pid_start=start)
+        look = Look(actions, undoes=undoes)
+        with self.state.tx() as db:
+            self.changes.begin(db, call, look, decision, asked=asked, pid=pid or own, pid_start=start)
         change = self.changes.get(id)
         assert change is not None
         return change
+
+    def finish(self, id: str, status: Outcome, after: str = "") -> bool:
+        with self.state.tx() as db:
+            return self.changes.finish(db, id, status, after)
 
     def status(self, id: str) -> str:
         change = self.changes.get(id)
@@ -84,25 +90,25 @@ def test_a_change_is_what_was_permitted(ledger: Ledger) -> None:
 @pytest.mark.parametrize("outcome", [Outcome.DONE, Outcome.FAILED, Outcome.UNKNOWN])
 def test_an_outcome_is_given_once(ledger: Ledger, outcome: Outcome) -> None:
     ledger.begin("files-1")
-    assert ledger.changes.finish("files-1", outcome, after="digest")
+    assert ledger.finish("files-1", outcome, after="digest")
     assert ledger.status("files-1") == outcome.value
-    assert not ledger.changes.finish("files-1", Outcome.DONE)
+    assert not ledger.finish("files-1", Outcome.DONE)
     assert ledger.status("files-1") == outcome.value
     change = ledger.changes.get("files-1")
     assert change is not None and change.after == "digest" and change.ended >= change.at
 
 
 def test_finishing_what_never_began(ledger: Ledger) -> None:
-    assert not ledger.changes.finish("files-1", Outcome.DONE)
+    assert not ledger.finish("files-1", Outcome.DONE)
     assert ledger.changes.get("files-1") is None
 
 
 def test_an_undo_that_is_done_marks_what_it_undid(ledger: Ledger) -> None:
     ledger.begin("files-1")
-    ledger.changes.finish("files-1", Outcome.DONE)
+    ledger.finish("files-1", Outcome.DONE)
     ledger.begin("files-2", undoes="files-1")
     assert ledger.status("files-1") == "done"
-    ledger.changes.finish("files-2", Outcome.DONE)
+    ledger.finish("files-2", Outcome.DONE)
     first = ledger.changes.get("files-1")
     assert first is not None and (first.status, first.undone_by) == ("undone", "files-2")
     assert ledger.status("files-2") == "done"
@@ -110,9 +116,9 @@ def test_an_undo_that_is_done_marks_what_it_undid(ledger: Ledger) -> None:
 
 def test_an_undo_that_failed_leaves_it(ledger: Ledger) -> None:
     ledger.begin("files-1")
-    ledger.changes.finish("files-1", Outcome.DONE)
+    ledger.finish("files-1", Outcome.DONE)
     ledger.begin("files-2", undoes="files-1")
-    ledger.changes.finish("files-2", Outcome.FAILED)
+    ledger.finish("files-2", Outcome.FAILED)
     assert ledger.status("files-1") == "done"
 
 
@@ -121,7 +127,7 @@ def test_discard_forgets_only_what_did_not_run(ledger: Ledger) -> None:
     ledger.changes.discard("files-1")
     assert ledger.changes.get("files-1") is None
     ledger.begin("files-2")
-    ledger.changes.finish("files-2", Outcome.DONE)
+    ledger.finish("files-2", Outcome.DONE)
     ledger.changes.discard("files-2")
     assert ledger.status("files-2") == "done"
 
@@ -134,7 +140,7 @@ def test_unsettled_is_permitted_and_its_process_gone(ledger: Ledger) -> None:
     ledger.begin("files-2", pid=dead())
     ledger.begin("git-3", pid=dead(), server="git")
     ledger.begin("files-4", pid=dead())
-    ledger.changes.finish("files-4", Outcome.DONE)
+    ledger.finish("files-4", Outcome.DONE)
     assert [change.id for change in ledger.changes.unsettled("files")] == ["files-2"]
     assert [change.id for change in ledger.changes.unsettled("git")] == ["git-3"]
 
@@ -169,7 +175,7 @@ def test_a_settler_that_died_is_followed_by_another(ledger: Ledger) -> None:
 
 def test_an_unknown_change_blocks_its_resource_until_a_person_settles_it(ledger: Ledger) -> None:
     ledger.begin("files-1", "/srv/app", "/srv/b/x")
-    ledger.changes.finish("files-1", Outcome.UNKNOWN)
+    ledger.finish("files-1", Outcome.UNKNOWN)
     for resource in ("/srv/app", "/srv/app/deep/er", "/srv", "/srv/b", "/srv/b/x"):
         blocked = ledger.changes.blocked(resource)
         assert blocked is not None and blocked.id == "files-1", resource
@@ -187,7 +193,7 @@ def test_two_unknown_changes_block_until_both_are_settled(ledger: Ledger) -> Non
     for id in ("files-1", "files-2"):
         ledger.begin(id, "/srv/app")
     for id in ("files-1", "files-2"):
-        ledger.changes.finish(id, Outcome.UNKNOWN)
+        ledger.finish(id, Outcome.UNKNOWN)
     ledger.changes.acknowledge("files-2", "ada", Outcome.DONE)
     assert ledger.status("files-2") == "done"
     blocked = ledger.changes.blocked("/srv/app")
@@ -223,7 +229,7 @@ def test_blocked_is_what_is_unknown_and_not_settled(steps: list[tuple[str, int]]
             else:
                 if twin.get(id) == "permitted":
                     twin[id] = step
-                ledger.changes.finish(id, Outcome(step))
+                ledger.finish(id, Outcome(step))
         for id, status in twin.items():
             assert ledger.status(id) == status
             assert (ledger.changes.blocked(f"/srv/{id}") is not None) == (status == "unknown" and id not in settled)

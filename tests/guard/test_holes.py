@@ -30,7 +30,7 @@ def pipeline(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Ite
     installation.write_policy(more=ASK + "approvals: {wait: 20s}\n")
     (installation.work / "docs").mkdir()
     keys = Keys.load()
-    guard, _ = open_guard(Source(installation.policy), installation.home, keys, "files")
+    guard = open_guard(Source(installation.policy), installation.home, keys, "files")
     server, tools = open_server("files", guard, installation.home, keys)
     yield Pipeline(server, tools, guard, Principal("tester", "me", "s-test"))
     server.close()

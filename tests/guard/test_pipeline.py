@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from interlock.guard.policy.loading import Source
 from interlock.opening import open_guard, open_server
 
 READ = ["receive", "admit", "interpret", "look", "decide", "secure", "run", "give_back"]
-ASKED = ["receive", "admit", "interpret", "look", "decide", "consent", "look", "decide", "spend"]
+ASKED = ["receive", "admit", "interpret", "look", "decide", "consent", "look", "decide", "agree"]
 ASKED += ["secure", "run", "give_back"]
 
 
@@ -55,7 +56,7 @@ def pipeline(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Ite
     (installation.work / "docs").mkdir()
     (installation.work / "a.txt").write_text("hello\n")
     keys = Keys.load()
-    guard, _ = open_guard(Source(installation.policy), installation.home, keys, "files")
+    guard = open_guard(Source(installation.policy), installation.home, keys, "files")
     server, tools = open_server("files", guard, installation.home, keys)
     yield Traced(server, tools, guard, Principal("tester", "me", "s-test"))
     server.close()
@@ -162,20 +163,59 @@ def test_no_permitted_record_no_run(pipeline: Traced, installation: Installation
     target = installation.work / "b.txt"
     real = pipeline.guard.records.append
 
-    def full(fields: Any, durable: bool = False) -> Any:
+    def full(fields: Any, durable: bool = False, also: Any = None) -> Any:
         if fields["stage"] == "permitted":
             raise Broken("the disk is full", hint="free some space")
-        return real(fields, durable)
+        return real(fields, durable, also)
 
     monkeypatch.setattr(pipeline.guard.records, "append", full)
     answer = pipeline.call("write_file", {"path": str(target), "content": "x\n"}, Link())
     assert answer.text.startswith("guard_failure: the disk is full"), answer.text
     assert not target.exists()
-    assert pipeline.guard.changes.list() == []
+    assert pipeline.guard.changes.list() == [] and pipeline.guard.snapshots.usage()["count"] == 0
+
+
+def test_no_seal_no_run(pipeline: Traced, installation: Installation, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(type(pipeline.server), "capture", lambda self, call, look, slot: None)
+    target = installation.work / "b.txt"
+    answer = pipeline.call("write_file", {"path": str(target), "content": "x\n"}, Link())
+    assert answer.text.startswith("guard_failure: "), answer.text
+    assert not target.exists() and pipeline.guard.changes.list() == []
+
+
+def test_a_full_disk_lets_no_change_begin_but_undo(
+    pipeline: Traced, installation: Installation, monkeypatch: pytest.MonkeyPatch
+):
+    target = installation.work / "b.txt"
+    done = pipeline.call("write_file", {"path": str(target), "content": "x\n"}, Link())
+    monkeypatch.setattr("interlock.guard.state.free_bytes", lambda folder: 1 << 20)
+    answer = pipeline.call("write_file", {"path": str(target), "content": "y\n"}, Link())
+    assert answer.text.startswith("guard_failure: ") and "full" in answer.text and target.read_text() == "x\n"
+    assert not pipeline.call("files_undo", {"id": done.id}, Link()).is_error and not target.exists()
+
+
+def test_a_limit_does_not_cost_the_approval(pipeline: Traced, installation: Installation):
+    """What a person said yes to waits until there is room for it: they are not asked twice."""
+    from interlock.guard.keys import Person
+
+    more = 'rules:\n  docs: {ask: files.write, where: {path: "**/docs/**"}, reason: "docs are reviewed"}\n'
+    more += "approvals: {wait: 0s}\n"
+    installation.write_policy(more=more + "limits: {local_changes: {max: 1, per: 3s}}\n")
+    while pipeline.guard.source.current().limits.local_changes.max != 1:
+        time.sleep(0.1)
+    target = installation.work / "docs" / "d.md"
+    waiting = pipeline.call("write_file", {"path": str(target), "content": "# d\n"}, Link())
+    pipeline.guard.approvals.approve(Person.load(lambda: ""), waiting.id)
+    assert not pipeline.call("write_file", {"path": str(installation.work / "b"), "content": "x\n"}, Link()).is_error
+    answer = pipeline.call("files_guard", {"resume": waiting.id}, Link())
+    assert answer.text.startswith("limit_reached: ") and not target.exists(), answer.text
+    time.sleep(3)
+    answer = pipeline.call("files_guard", {"resume": waiting.id}, Link())
+    assert not answer.is_error and target.read_text() == "# d\n", answer.text
 
 
 def test_a_read_that_cannot_be_recorded_is_withheld(pipeline: Traced, installation: Installation, monkeypatch):
-    def broken(fields: Any, durable: bool = False) -> Any:
+    def broken(fields: Any, durable: bool = False, also: Any = None) -> Any:
         raise Broken("the records cannot be written")
 
     monkeypatch.setattr(pipeline.guard.records, "append", broken)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from interlock.guard.errors import Broken, Code, Refused
 from interlock.guard.policy.model import SnapshotsSettings
 from interlock.guard.state import State
-from interlock.guard.undo.snapshots import Snapshots
+from interlock.guard.undo.snapshots import Slot, Snapshots
 
 DAY = 86400.0
 
@@ -32,10 +32,14 @@ class Store:
         self.state = State(self.home, clock=lambda: self.time)
         self.snapshots = Snapshots(self.home, self.state)
 
+    def reserve(self, id: str, size: int, agent: str) -> Slot:
+        with self.state.tx() as db:
+            return self.snapshots.reserve(db, id, size, agent, self.settings)
+
     def held(self, id: str, size: int = 0, agent: str = "a", status: str = "done", text: str = "before") -> Path:
         """A sealed snapshot of a change with that status."""
-        slot = self.snapshots.reserve(id, size, agent, self.settings)
-        (slot.path / "file").write_text(text)
+        slot = self.reserve(id, size, agent)
+        (slot.folder() / "file").write_text(text)
         slot.seal({"path": "/srv/x"})
         self.change(id, status)
         return slot.path
@@ -48,7 +52,6 @@ class Store:
                 " VALUES (?,'files','','','','','',?,'[]',0,'',?,0,0,0,'[]')",
                 (id, self.time, status),
             )
-            db.execute("UPDATE slots SET status = 'held' WHERE change = ?", (id,))
 
     def rows(self, table: str) -> int:
         return int(self.state.read().execute(f"SELECT count(*) FROM {table}").fetchone()[0])
@@ -65,21 +68,21 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_a_slot_holds_what_was_captured_and_sealed(store: Store) -> None:
-    slot = store.snapshots.reserve("files-1", 10, "a", store.settings)
-    assert slot.path.stat().st_mode & 0o777 == 0o700 and list(slot.path.iterdir()) == []
-    (slot.path / "content").write_text("before")
+    slot = store.reserve("files-1", 10, "a")
+    assert not slot.path.exists()  # what is small is sealed, and needs no folder
+    assert slot.folder().stat().st_mode & 0o777 == 0o700 and list(slot.path.iterdir()) == []
+    (slot.folder() / "content").write_text("before")
     slot.seal({"path": "/srv/x", "mode": 0o644})
     again = store.snapshots.open("files-1")
     assert again.path == slot.path and again.state == {"path": "/srv/x", "mode": 0o644}
     assert (again.path / "content").read_text() == "before"
     again.seal({"path": "/srv/x", "moved": True})
     assert store.snapshots.open("files-1").state == {"path": "/srv/x", "moved": True}
-    assert store.snapshots.open("files-1").load() == {"path": "/srv/x", "moved": True}
 
 
 def test_slots_are_spread_over_shards(store: Store) -> None:
     for number in range(300):
-        store.snapshots.reserve(f"files-{number}", 1, "a", store.settings)
+        store.reserve(f"files-{number}", 1, "a").folder()
     shards = list((store.home / "snapshots").glob("??"))
     assert len(shards) == 256 and max(len(list(shard.iterdir())) for shard in shards) < 10
 
@@ -87,9 +90,11 @@ def test_slots_are_spread_over_shards(store: Store) -> None:
 @pytest.mark.parametrize("id", ["", "../x", "a/b", "..", "a.b", "ü", "a\n"])
 def test_an_id_is_never_a_path(store: Store, id: str) -> None:
     with pytest.raises(Broken):
-        store.snapshots.open(id)
+        store.reserve(id, 1, "a")
+    with store.state.tx() as db:
+        db.execute("INSERT INTO slots (change, agent, size, at, status) VALUES (?,'a',1,0,'held')", (id,))
     with pytest.raises(Broken):
-        store.snapshots.reserve(id, 1, "a", store.settings)
+        store.snapshots.open(id)
 
 
 # ---------------------------------------------------------------- room
@@ -99,44 +104,44 @@ def test_a_full_store_refuses_and_evicts_nothing(store: Store) -> None:
     store.held("files-1", 500, "a")
     store.held("files-2", 500, "b")
     with pytest.raises(Refused) as refused:
-        store.snapshots.reserve("files-3", 1, "c", store.settings)
+        store.reserve("files-3", 1, "c")
     assert refused.value.code is Code.LIMIT_REACHED and "snapshots purge" in refused.value.hint
     assert store.on_disk() == {"files-1", "files-2"}
-    store.snapshots.reserve("files-4", 0, "c", store.settings)  # what needs nothing may go on
+    store.reserve("files-4", 0, "c")  # what needs nothing may go on
 
 
 def test_one_agent_fills_at_most_half(store: Store) -> None:
     store.held("files-1", 400, "a")
     with pytest.raises(Refused, match="half"):
-        store.snapshots.reserve("files-2", 101, "a", store.settings)
-    store.snapshots.reserve("files-3", 100, "a", store.settings)
-    store.snapshots.reserve("files-4", 500, "b", store.settings)
+        store.reserve("files-2", 101, "a")
+    store.reserve("files-3", 100, "a")
+    store.reserve("files-4", 500, "b")
 
 
 def test_what_is_larger_than_half_never_fits(store: Store) -> None:
     assert store.snapshots.fits(500, "a", store.settings) and not store.snapshots.fits(501, "a", store.settings)
-    slot = store.snapshots.reserve("files-1", 501, "a", store.settings)  # class none: a person has consented
-    assert slot.too_large and store.snapshots.usage()["bytes"] == 0 and slot.path.is_dir()
-    assert not store.snapshots.reserve("files-2", 500, "a", store.settings).too_large
+    slot = store.reserve("files-1", 501, "a")  # class none: a person has consented
+    assert slot.too_large and store.snapshots.usage()["bytes"] == 0
+    assert not store.reserve("files-2", 500, "a").too_large
 
 
 def test_discard_gives_the_room_back(store: Store) -> None:
-    slot = store.snapshots.reserve("files-1", 500, "a", store.settings)
-    (slot.path / "x").write_text("x")
+    slot = store.reserve("files-1", 500, "a")
+    (slot.folder() / "x").write_text("x")
     store.snapshots.discard("files-1")
     store.snapshots.discard("files-1")
     assert not slot.path.exists() and store.snapshots.usage()["bytes"] == 0
     with pytest.raises(Refused, match="is gone"):
         store.snapshots.open("files-1")
-    store.snapshots.reserve("files-1", 500, "a", store.settings)
+    store.reserve("files-1", 500, "a")
 
 
 def test_a_seal_may_correct_the_size(store: Store) -> None:
-    slot = store.snapshots.reserve("files-1", 500, "a", store.settings)
+    slot = store.reserve("files-1", 500, "a")
     slot.seal({}, size=20)
     usage = store.snapshots.usage()
     assert (usage["bytes"], usage["by_agent"]) == (20, {"a": 20})
-    store.snapshots.reserve("files-2", 480, "a", store.settings)
+    store.reserve("files-2", 480, "a")
 
 
 def test_usage_lists_the_largest_first(store: Store) -> None:
@@ -175,9 +180,9 @@ def test_the_account_is_the_sum_of_what_is_held(steps: list[tuple[str, int, int,
                 own = sum(held for who, held in twin.values() if who == agent)
                 if total + counted > 1000 or own + counted > 500:
                     with pytest.raises(Refused):
-                        store.snapshots.reserve(id, size, agent, store.settings)
+                        store.reserve(id, size, agent)
                     continue
-                store.snapshots.reserve(id, size, agent, store.settings)
+                store.reserve(id, size, agent).folder()
                 twin[id] = (agent, counted)
                 used.add(id)
             elif step == "discard":
@@ -187,10 +192,9 @@ def test_the_account_is_the_sum_of_what_is_held(steps: list[tuple[str, int, int,
             elif step == "purge":
                 assert store.snapshots.purge([id]) == ([id] if id in twin else [])
                 twin.pop(id, None)
-            elif step == "resize":
-                store.snapshots.resize(id, size)
-                if id in twin:
-                    twin[id] = (twin[id][0], size)
+            elif step == "resize" and id in twin:
+                store.snapshots.open(id).seal({"again": size}, size=size)
+                twin[id] = (twin[id][0], size)
         usage = store.snapshots.usage()
         assert usage["bytes"] == sum(held for _, held in twin.values()) and usage["count"] == len(twin)
         assert store.on_disk() == set(twin)
@@ -215,8 +219,8 @@ def test_age_expires_and_says_which(store: Store) -> None:
 def test_a_clean_up_has_its_own_time(store: Store) -> None:
     store.held("files-1", 100)
     store.held("files-2", 100)
-    store.snapshots.open("files-1").keep(3600)
-    store.snapshots.open("files-2").keep(90 * DAY)
+    store.snapshots.open("files-1").seal({}, keep=3600)
+    store.snapshots.open("files-2").seal({}, keep=90 * DAY)
     store.time += 3601
     assert store.snapshots.expire(store.settings) == ["files-1"]
     store.time += 40 * DAY
@@ -261,6 +265,17 @@ def test_what_was_undone_is_remembered_as_long_as_its_undo(store: Store) -> None
     assert store.rows("changes") == 0
 
 
+def test_what_is_gone_is_gone_from_the_state_too(store: Store) -> None:
+    """Prior contents are sealed there: whoever purges a secret wants it out of the file and out of its log."""
+    for number in range(40):
+        store.reserve(f"files-{number}", 1, "a").seal({"content": "hunter2" * 2000})
+    size = sum(path.stat().st_size for path in store.home.glob("state.db*"))
+    store.snapshots.purge([f"files-{number}" for number in range(40)])
+    left = [path for path in store.home.glob("state.db*") if b"hunter2hunter2" in path.read_bytes()]
+    assert left == [] and store.rows("sealed") == 0
+    assert sum(path.stat().st_size for path in store.home.glob("state.db*")) < size / 2
+
+
 def test_people_purge(store: Store) -> None:
     store.held("files-1", 100)
     store.held("files-2", 100)
@@ -298,31 +313,19 @@ def killed(work: object) -> None:
     os.waitpid(pid, 0)
 
 
-def test_a_reservation_of_a_killed_process_is_taken_back(store: Store) -> None:
+def test_killed_before_a_seal_is_whole(store: Store) -> None:
+    """What was sealed before or the new one, never half of one."""
+    store.held("files-1", 10)
+
     def work() -> None:
         other = Store(store.home)
-        slot = other.snapshots.reserve("files-1", 300, "a", other.settings)
-        (slot.path / "half").write_text("x")
-
-    killed(work)
-    alive = store.snapshots.reserve("files-2", 100, "a", store.settings)
-    assert store.snapshots.usage()["bytes"] == 400
-    assert store.snapshots.expire(store.settings) == []  # no change of theirs ever began: nothing to record
-    assert store.on_disk() == {"files-2"} and store.snapshots.usage()["bytes"] == 100 and alive.path.is_dir()
-
-
-def test_killed_before_the_manifest_is_in_place(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old manifest or the new one, never half of one."""
-    store.held("files-1", 10)
-    slot = store.snapshots.open("files-1")
-
-    def work() -> None:
-        monkeypatch.setattr(Path, "rename", lambda self, target: os.kill(os.getpid(), signal.SIGKILL))
-        slot.seal({"path": "/srv/y"})
+        with other.state.tx() as db:
+            db.execute("UPDATE sealed SET state = 'half'")
+            os.kill(os.getpid(), signal.SIGKILL)
 
     killed(work)
     assert store.snapshots.open("files-1").state == {"path": "/srv/x"}
-    slot.seal({"path": "/srv/z"})
+    store.snapshots.open("files-1").seal({"path": "/srv/z"})
     assert store.snapshots.open("files-1").state == {"path": "/srv/z"}
 
 
@@ -341,9 +344,10 @@ def test_killed_while_removing_leaves_nothing_that_looks_whole(store: Store, mon
     assert list((store.home / "snapshots" / ".gone").iterdir()) == []
 
 
-def test_a_seal_needs_three_syncs_and_a_later_one_two(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_s_names_are_synced_before_the_seal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.held("files-0")
-    slot = store.snapshots.reserve("files-1", 1, "a", store.settings)
+    slot = store.reserve("files-1", 1, "a")
+    small = store.reserve("files-2", 1, "a")
     synced: list[str] = []
     fsync = os.fsync
 
@@ -351,11 +355,14 @@ def test_a_seal_needs_three_syncs_and_a_later_one_two(store: Store, monkeypatch:
         return os.fspath(Path(f"/proc/self/fd/{fd}").readlink())
 
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(name(fd)) or fsync(fd))
+    small.seal({"a": 1})
+    assert synced == []
+    slot.folder()
     slot.seal({"a": 1})
     shard = os.fspath(slot.path.parent)
-    assert synced == [f"{slot.path}/manifest.json.new", f"{slot.path}", shard]
+    assert synced == [f"{slot.path}", shard]
     slot.seal({"a": 2})
-    assert len(synced) == 5
+    assert synced == [f"{slot.path}", shard, f"{slot.path}"]
 
 
 def test_the_hot_path_lists_no_folder(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,11 +388,15 @@ def test_a_store_that_cannot_be_written_is_broken_and_recovers(store: Store, mon
 
         patch.setattr(Path, "mkdir", full)
         with pytest.raises(Broken, match="no space left"):
-            store.snapshots.reserve("files-2", 10, "a", store.settings)
+            store.reserve("files-2", 10, "a").folder()
+    store.snapshots.discard("files-2")
     assert store.snapshots.usage()["bytes"] == 10
-    store.held("files-2", 10)
+    slot = store.reserve("files-2", 10, "a")
+    slot.folder()
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(Broken, match="cannot be sealed"):
-            store.snapshots.open("files-2").seal({"new": 1})
+            slot.seal({"new": 1})
+    assert store.snapshots.open("files-2").state == {}
+    slot.seal({"path": "/srv/x"})
     assert store.snapshots.open("files-2").state == {"path": "/srv/x"}

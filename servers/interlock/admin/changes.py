@@ -162,7 +162,7 @@ def _pipeline(opened: Opened, server: str) -> PersonPipeline:
     from interlock.opening import open_guard, open_server, os_user
 
     source = Source(find_policy(None))
-    guard, _ = open_guard(source, opened.path, opened.keys, server)
+    guard = open_guard(source, opened.path, opened.keys, server)
     opened_server, tools = open_server(server, guard, opened.path, opened.keys)
     return PersonPipeline(opened_server, tools, guard, Principal(agent="", user=os_user(), session="terminal"))
 

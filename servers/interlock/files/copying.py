@@ -13,7 +13,10 @@ import hashlib
 import os
 import stat
 import sys
-from typing import Final
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 _CHUNK: Final = 1024**2
 _FICLONE: Final = 0x40049409
@@ -132,30 +135,114 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """What belongs to an entry beside its content: owner, mode, times in ns, extended attributes (access lists too)."""
+
+    uid: int
+    gid: int
+    mode: int
+    atime: int
+    mtime: int
+    attributes: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, fd: int, found: os.stat_result) -> Belongings:
+        """Raises OSError."""
+        attributes = _attributes(fd) if hasattr(os, "listxattr") else {}
+        mode = stat.S_IMODE(found.st_mode)
+        return cls(found.st_uid, found.st_gid, mode, found.st_atime_ns, found.st_mtime_ns, attributes)
+
+    def give(self, target: int, *, times: bool = True) -> None:
+        """Raises OSError when one of them cannot be given."""
+        there = os.fstat(target)
+        if (there.st_uid, there.st_gid) != (self.uid, self.gid):
+            os.fchown(target, self.uid, self.gid)
+        os.fchmod(target, self.mode)
+        for name, value in self.attributes.items():
+            with _systems_own(name):
+                os.setxattr(target, name, value)
+        if times:
+            os.utime(target, ns=(self.atime, self.mtime))
+
+
 def copy_metadata(source: int, target: int, found: os.stat_result, *, times: bool = True) -> None:
-    """Owner, mode, extended attributes (access lists among them) and times. Raises OSError when one cannot be kept."""
-    there = os.fstat(target)
-    if (there.st_uid, there.st_gid) != (found.st_uid, found.st_gid):
-        os.fchown(target, found.st_uid, found.st_gid)
-    os.fchmod(target, stat.S_IMODE(found.st_mode))
-    if hasattr(os, "listxattr"):
-        for name in _attributes(source):
-            try:
-                os.setxattr(target, name, os.getxattr(source, name))
-            except OSError as error:
-                if not name.startswith(("security.", "trusted.")) or error.errno not in (errno.EPERM, errno.ENOTSUP):
-                    raise
-    if times:
-        os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+    """All that belongs to an entry. Raises OSError when something of it cannot be kept."""
+    Belongings.of(source, found).give(target, times=times)
 
 
-def _attributes(fd: int) -> list[str]:
+def _attributes(fd: int) -> dict[str, bytes]:
     try:
-        return sorted(os.listxattr(fd))
+        names = sorted(os.listxattr(fd))
     except OSError as error:
         if error.errno in (errno.ENOTSUP, errno.EPERM):
-            return []
+            return {}
         raise
+    found = {}
+    for name in names:
+        with _systems_own(name):
+            found[name] = os.getxattr(fd, name)
+    return found
+
+
+@contextlib.contextmanager
+def _systems_own(name: str) -> Iterator[None]:
+    """Attributes that only the system may read or set are not missed where it says so."""
+    try:
+        yield
+    except OSError as error:
+        if not name.startswith(("security.", "trusted.")) or error.errno not in (errno.EPERM, errno.ENOTSUP):
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A small regular file, whole: its content and all that belongs to it, for a place without files of its own."""
+
+    content: bytes
+    belongings: Belongings
+
+    @classmethod
+    def of(cls, fd: int) -> Kept:
+        """Of an opened regular file. Raises OSError."""
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return cls(os.pread(fd, found.st_size + 1, 0), Belongings.of(fd, found))
+
+    @property
+    def sha(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def mtime(self) -> int:
+        return self.belongings.mtime
+
+    def make(self, folder: int, name: str) -> None:
+        """The same file anew, durable. The name must not exist. Raises OSError."""
+        target = os.open(name, _NEW, 0o600, dir_fd=folder)
+        try:
+            write_all(target, self.content)
+            self.belongings.give(target)
+            os.fsync(target)
+        finally:
+            os.close(target)
+
+    def json(self) -> dict[str, Any]:
+        """JSON values; bytes as base64."""
+        it = self.belongings
+        attributes = {name: b64encode(value).decode() for name, value in it.attributes.items()}
+        return {
+            "content": b64encode(self.content).decode(),
+            "belongings": [it.uid, it.gid, it.mode, it.atime, it.mtime, attributes],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Kept:
+        """Raises KeyError, TypeError, ValueError for what is none."""
+        uid, gid, mode, atime, mtime, attributes = data["belongings"]
+        values = {name: b64decode(value, validate=True) for name, value in attributes.items()}
+        return cls(b64decode(data["content"], validate=True), Belongings(uid, gid, mode, atime, mtime, values))
 
 
 def _own(name: str, folder: int, found: os.stat_result) -> None:

@@ -4,8 +4,9 @@ A step knows the entry before and after it. It can save what it will replace (`s
 alone on which side it stands (`state`, after `mend` has cleared away what a killed process left), and go back
 (`back`). So a change that was cut off anywhere is settled, and an undo is nothing but other steps.
 
-Durability order of one write, and its fsyncs: (1) the saved content, (2) the slot's manifest and folder (the guard),
-(3) the `permitted` record (the guard), (4) the new content, before it gets its name, (5) the folder, after the rename.
+Durability order of one write, and its fsyncs: (1) the old content where it is too large to be sealed, (2) the sealed
+slot (the guard), (3) the `permitted` record (the guard), (4) the new content, before it gets its name, (5) the folder,
+after the rename.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Final
 
 from interlock.guard.errors import Code, Failed
@@ -22,10 +23,13 @@ from interlock.path_names import shown
 from interlock.paths import Place
 
 from . import copying
+from .copying import Kept
 from .ground import Ground, Print, bring, conflict, entry_at, lenient, put, remove_if_empty
 from .renames import exchange, rename_new, sync_folder
 
 BEFORE, AFTER, EITHER, OTHER = "before", "after", "either", "other"
+SMALL: Final = 64 * 1024  # bytes up to which a file's old content is sealed with the change, without a file of its own
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -35,8 +39,12 @@ class Step:
     kind: ClassVar[str]
     path: str
 
+    def needs_folder(self) -> bool:
+        """Whether something of it lies, or will lie, in the slot's folder."""
+        return False
+
     def save(self, ground: Ground) -> None:
-        """Put into the slot what will be needed to go back. Raises OSError or Failed; then nothing has happened."""
+        """Keep what will be needed to go back. Raises OSError or Failed; then nothing has happened."""
 
     def do(self, ground: Ground) -> None:
         """Act. Raises Failed or OSError; then this step has not happened."""
@@ -57,8 +65,19 @@ class Step:
         raise NotImplementedError
 
     def json(self) -> dict[str, Any]:
-        kept = {key: value for key, value in asdict(self).items() if not key.startswith("_")}  # type: ignore[call-overload]
-        return {"step": self.kind, **kept}
+        found = {one.name: getattr(self, one.name) for one in fields(self) if not one.name.startswith("_")}  # type: ignore[arg-type]
+        return {"step": self.kind, **{name: _plain(value) for name, value in found.items()}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Kept):
+        return value.json()
+    return asdict(value) if isinstance(value, Print) else value
+
+
+def print_of(kept: Kept) -> Print:
+    """Of a file that is no entry anywhere."""
+    return Print(stat.S_IFREG, 0, 0, len(kept.content), kept.mtime, kept.sha)
 
 
 def _not_kept(path: str) -> Failed:
@@ -67,7 +86,10 @@ def _not_kept(path: str) -> Failed:
 
 @dataclass
 class Write(Step):
-    """A regular file gets new content; a new file gets its first. `saved` names the old content in the slot."""
+    """A regular file gets new content; a new file gets its first.
+
+    The old content is `kept`, where it is small; else `saved` names it in the slot.
+    """
 
     kind = "write"
     path: str
@@ -79,19 +101,29 @@ class Write(Step):
     source: str = ""  # absolute path of the content in another change's slot, with all that belongs to it
     mtime: int = 0  # of the source, which the copy keeps; tells files too large for a digest apart
     lost: bool = False  # the old content is too large for the store: it is not kept
+    kept: Kept | None = field(default=None, repr=False)
     _content: bytes | None = field(default=None, repr=False)
+    _whole: Kept | None = field(default=None, repr=False)  # the content with all that belongs to it
+
+    def needs_folder(self) -> bool:
+        return self.before is not None and not self.lost and self.before.size > SMALL
 
     def save(self, ground: Ground) -> None:
         if self.before is None or self.lost:
             return
-        with ground.at(self.path) as place, ground.store() as slot:
-            fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.parent)
+        with ground.at(self.path) as place:
+            fd = os.open(place.name, _READ, dir_fd=place.parent)
             try:
-                copying.copy_file(fd, slot, self.saved)
+                if self.needs_folder():
+                    with ground.store() as slot:
+                        copying.copy_file(fd, slot, self.saved)
+                        whole = self.before.has_content_of(Print.of(slot, self.saved))
+                else:
+                    self.kept = Kept.of(fd)
+                    whole = self.before.has_content_of(print_of(self.kept))
             finally:
                 os.close(fd)
-            copy = Print.of(slot, self.saved)
-            if copy is None or not self.before.has_content_of(copy):
+            if not whole:
                 raise conflict(self.path)
 
     def do(self, ground: Ground) -> None:
@@ -107,8 +139,11 @@ class Write(Step):
 
     def _prepare(self, place: Place) -> Print | None:
         """The temporary file, complete and durable, with the mode and owner of what it replaces."""
+        if self._whole is not None:
+            self._whole.make(place.parent, self.temp)
+            return entry_at(place.parent, self.temp)
         if self.source:
-            fd = os.open(self.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(self.source, _READ)
             try:
                 copying.copy_file(fd, place.parent, self.temp)
             finally:
@@ -119,9 +154,7 @@ class Write(Step):
         try:
             copying.write_all(target, self._content)
             if self.before is not None:
-                old = os.open(
-                    place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.parent
-                )
+                old = os.open(place.name, _READ, dir_fd=place.parent)
                 try:
                     copying.copy_metadata(old, target, os.fstat(old), times=False)
                 finally:
@@ -168,12 +201,15 @@ class Write(Step):
             if self.before is None:
                 os.unlink(place.name, dir_fd=place.parent)
             else:
-                with ground.store() as slot:
-                    fd = os.open(self.saved, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=slot)
-                    try:
-                        copying.copy_file(fd, place.parent, self.temp)
-                    finally:
-                        os.close(fd)
+                if self.kept is not None:
+                    self.kept.make(place.parent, self.temp)
+                else:
+                    with ground.store() as slot:
+                        fd = os.open(self.saved, _READ, dir_fd=slot)
+                        try:
+                            copying.copy_file(fd, place.parent, self.temp)
+                        finally:
+                            os.close(fd)
                 put(place, self.temp, now)
             sync_folder(place.parent)
 
@@ -191,6 +227,9 @@ class Take(Step):
     tree: str = ""  # digest of the copy
     lost: bool = False  # too large for the store: it is not kept, and removed once all steps are done
     _check: Callable[[int, str], str] | None = field(default=None, repr=False)  # why the tree may not go, if so
+
+    def needs_folder(self) -> bool:
+        return True
 
     def save(self, ground: Ground) -> None:
         if not self.copied or self.lost:
@@ -333,11 +372,14 @@ class Shift(Step):
     lost: bool = False  # what is replaced is too large for the store: it is not kept
     _check: Callable[[int, str], str] | None = field(default=None, repr=False)  # why the tree may not move, if so
 
+    def needs_folder(self) -> bool:
+        return self.onto is not None and not self.lost
+
     def save(self, ground: Ground) -> None:
         if self.onto is None or self.lost:
             return
         with ground.at(self.to) as place, ground.store() as slot:
-            fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.parent)
+            fd = os.open(place.name, _READ, dir_fd=place.parent)
             try:
                 copying.copy_file(fd, slot, self.saved)
             finally:
@@ -506,4 +548,6 @@ def from_json(data: Mapping[str, Any]) -> Step:
     for name in ("before", "onto"):
         if isinstance(values.get(name), dict):
             values[name] = Print(**values[name])
+    if isinstance(values.get("kept"), dict):
+        values["kept"] = Kept.from_json(values["kept"])
     return _KINDS[data["step"]](**values)

@@ -55,6 +55,9 @@ UTF8_MARK: Final = Encoding("utf-8 with BOM", "utf-8", codecs.BOM_UTF8)
 LATIN1: Final = Encoding("not utf-8, shown as latin-1", "latin-1")
 
 
+_TEXT: Final = bytes(byte for byte in range(256) if byte >= 32 or byte in b"\t\n\r\f\b\x1b")
+
+
 def binary_kind(head: bytes) -> str | None:
     """What binary data this is, in words; None for text. `head`: the first some thousand bytes."""
     for magic, name in _MAGIC:
@@ -64,7 +67,7 @@ def binary_kind(head: bytes) -> str | None:
         return None
     if b"\0" in head:
         return "binary data"
-    odd = sum(1 for byte in head if byte < 32 and byte not in b"\t\n\r\f\b\x1b")
+    odd = len(head.translate(None, _TEXT))
     return "binary data" if odd > max(8, len(head) // 20) and not _is_utf8(head) else None
 
 

@@ -15,6 +15,7 @@ from interlock.paths import Place
 
 from . import copying
 from .bounds import Bounds
+from .copying import Kept
 from .extent import Extent, below, extent, hidden_otherwise, mark_of, moved, same_names
 from .ground import Ground, Print
 from .plans import Plan, changed_keys, put_back, small_content, temp_name
@@ -33,6 +34,7 @@ from .steps import (
     Unmake,
     Write,
     from_json,
+    print_of,
 )
 from .text import counted, size_text
 
@@ -50,6 +52,8 @@ def capture(plan: Plan, slot: Slot) -> None:
         for step in plan.steps:
             if isinstance(step, Write | Take | Shift):
                 step.lost = True
+    if any(step.needs_folder() for step in plan.steps):
+        slot.folder()
     try:
         for step in plan.steps:
             step.save(ground)
@@ -61,24 +65,20 @@ def capture(plan: Plan, slot: Slot) -> None:
             f"the prior state cannot be saved ({os.strerror(error.errno or 0)}), so nothing was changed",
             hint="`interlock doctor` shows how much room there is",
         ) from None
-    slot.seal(plan.manifest())
-    if plan.keep is not None:
-        slot.keep(plan.keep)
+    slot.seal(plan.manifest(), keep=plan.keep)
 
 
 def steps_of(state: dict[str, Any]) -> list[Step]:
     """The steps of a sealed manifest. Raises Refused where there are none to be read."""
     try:
         return [from_json(step) for step in state["steps"]]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise Refused(Code.INVALID, "the snapshot's manifest cannot be read, so it cannot be undone") from None
 
 
 def settle(bounds: Bounds, slot: Slot) -> Outcome:
     """What came of a change whose process is gone: finished, or put back, or (somebody changed it since) unknown."""
     ground = Ground(bounds.roots, slot.path)
-    if not slot.state:
-        return Outcome.FAILED  # never sealed: it cannot have begun
     try:
         steps = steps_of(slot.state)
         for step in steps:
@@ -99,6 +99,16 @@ def settle(bounds: Bounds, slot: Slot) -> Outcome:
 
 
 # ---------------------------------------------------------------- undo
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A file's prior content in the store."""
+
+    then: Print
+    content: bytes | None  # where it is small enough to compare
+    kept: Kept | None  # sealed, or
+    source: str  # the path of its copy
 
 
 @dataclass(slots=True)
@@ -154,30 +164,47 @@ class _Undo:
             else:
                 if now is not None and not step.is_after(now):
                     self.asks.append(f"{shown(step.path)} changed since; undo replaces the newer content")
-                self._restore(place, now, step.saved, step.before)
+                self._restore(place, now, self._stored(step.saved, step.before, step.kept, step.path))
         finally:
             place.close()
 
-    def _restore(self, place: Place, now: Print | None, item: str, before: Print) -> None:
-        """The content in the store comes back to a path, over what is there."""
-        path, source = place.real, self.store / item
-        saved = f"saved-{len(self.steps)}" if now is not None else ""
-        with _folder(self.store) as store:
-            kept = Print.of(store, item)
-        if kept is None or not before.has_content_of(kept):
+    def _stored(self, item: str, before: Print, kept: Kept | None, path: str) -> _Stored:
+        """The prior content of a file as the store holds it, sealed or in the slot's folder. Raises Refused."""
+        if kept is not None:
+            found: Print | None = print_of(kept)
+            content: bytes | None = kept.content
+        else:
+            with _folder(self.store) as store:
+                found = Print.of(store, item)
+                content = small_content(store, item) if found is not None else None
+        if found is None or not before.has_content_of(found):
             raise Refused(Code.INVALID, f"what was kept of {shown(path)} is not whole, so it cannot be put back")
+        return _Stored(found, content, kept, "" if kept is not None else str(self.store / item))
+
+    def _restore(self, place: Place, now: Print | None, stored: _Stored) -> None:
+        """The content in the store comes back to a path, over what is there."""
+        path, then = place.real, stored.then
+        saved = f"saved-{len(self.steps)}" if now is not None else ""
         self.size += now.size if now is not None else 0
-        with _folder(self.store) as store:
-            new = small_content(store, item)
         old = small_content(place.parent, place.name) if now is not None else None
-        keys = UNKNOWN if now is not None and old is None else changed_keys(path, old, new)
+        keys = UNKNOWN if now is not None and old is None else changed_keys(path, old, stored.content)
         digest = self.files.reader.digest
-        effect = f"{digest(self._mark(place, now))}>{digest(f'{kept.sha}:{kept.size}:{kept.mtime}')}"
-        self._act("write", path, effect=effect, exists=now is not None, size=kept.size, files=1, changed=keys)
+        effect = f"{digest(self._mark(place, now))}>{digest(f'{then.sha}:{then.size}:{then.mtime}')}"
+        self._act("write", path, effect=effect, exists=now is not None, size=then.size, files=1, changed=keys)
         self.steps.append(
-            Write(path, temp_name(), now, kept.size, kept.sha, saved=saved, source=str(source), mtime=kept.mtime)
+            Write(
+                path,
+                temp_name(),
+                now,
+                then.size,
+                then.sha,
+                saved=saved,
+                source=stored.source,
+                mtime=then.mtime,
+                _whole=stored.kept,
+            )
         )
-        self.lines.append(f"put back the content of {shown(path)} ({size_text(kept.size)})")
+        self.lines.append(f"put back the content of {shown(path)} ({size_text(then.size)})")
 
     def _give(self, path: str, store: Path, item: str) -> None:
         place = self._place(path)
@@ -237,7 +264,7 @@ class _Undo:
             self.steps.append(Shift(step.to, step.path, now, _check=check))
             self.lines.append(f"move {shown(step.to)} back to {shown(step.path)}")
             if step.onto is not None:
-                self._restore(source, None, step.saved, step.onto)
+                self._restore(source, None, self._stored(step.saved, step.onto, None, step.to))
         finally:
             source.close()
             target.close()

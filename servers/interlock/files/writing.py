@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from interlock.guard.consent.approvals import PREVIEW_CHARS
@@ -41,24 +43,26 @@ def look_write(files: Files, call: Call) -> Look:
         if any(map(refused_by_name, first)):
             return Look(first)
         refuse_foreign_names(bounds, place)
-        return _Change(files, bounds, place, path, args).look()
+        return _Change(files, bounds, place, first, args).look()
     finally:
         place.close()
 
 
-def _reads(bounds: Bounds, place: Place, path: str, effect: str = "") -> list[Action]:
+def _reads(bounds: Bounds, place: Place, path: str) -> list[Action]:
     """What is overwritten is read: the answer is a diff, and what a rule keeps from being read is not told by one."""
     if place.stat is None:
         return []
     size = place.stat.st_size
-    return [bounds.action("read", name, effect=effect, size=size) for name in dict.fromkeys((place.real, path))]
+    return [bounds.action("read", name, size=size) for name in dict.fromkeys((place.real, path))]
 
 
 class _Change:
     """The work of one look at one file."""
 
-    def __init__(self, files: Files, bounds: Bounds, place: Place, path: str, args: WriteFile | EditFile) -> None:
-        self.files, self.bounds, self.place, self.path, self.args = files, bounds, place, path, args
+    def __init__(
+        self, files: Files, bounds: Bounds, place: Place, actions: Sequence[Action], args: WriteFile | EditFile
+    ) -> None:
+        self.files, self.bounds, self.place, self.actions, self.args = files, bounds, place, actions, args
         self.real = place.real
 
     def look(self) -> Look:
@@ -87,9 +91,7 @@ class _Change:
         plan.redactions = redacted.count
         dry = isinstance(self.args, EditFile) and self.args.dry_run
         size = before.size if before is not None else 0
-        action = self._action(before, content, data)
-        actions = (action, *_reads(self.bounds, self.place, self.path, action.effect))
-        return Look(actions, plan, asks=asks, size=size, dry=dry)
+        return Look(self._actions(before, content, data), plan, asks=asks, size=size, dry=dry)
 
     def _current(self) -> tuple[Print | None, bytes | None]:
         """What is there now: its print, and its bytes where it is small enough. No link, no device is ever opened."""
@@ -142,7 +144,8 @@ class _Change:
         put_back = detector.put_back(text, raw, self.real)
         return put_back.text, tuple(put_back.asks)
 
-    def _action(self, before: Print | None, content: bytes, data: bytes | None) -> Action:
+    def _actions(self, before: Print | None, content: bytes, data: bytes | None) -> tuple[Action, ...]:
+        """What was judged by name, with all that is known of it now."""
         attributes: dict[str, Attribute] = {"exists": before is not None, "size": len(content), "files": 1}
         if before is not None and data is None:  # too large to compare
             keys: Attribute | None = changed_keys(self.real, b"", None)
@@ -152,7 +155,8 @@ class _Change:
             attributes["changed"] = keys
         old = "nothing" if before is None else f"{before.size}:{before.sha or before.mtime}"
         effect = f"{self.files.reader.digest(old)}>{self.files.reader.digest(content)}"
-        return self.bounds.change("write", self.real, self.path, effect=effect, **attributes)
+        write, *reads = (replace(action, effect=effect) for action in self.actions)
+        return (self.bounds.with_flags(write, **attributes), *reads)
 
     def _plan(self, before: Print | None, content: bytes, old: str, new: str) -> Plan:
         import hashlib

@@ -78,7 +78,7 @@ class Manifest:
 
 def load(slot: Slot) -> Manifest:
     """The manifest of a sealed slot. Raises Broken when there is none."""
-    state = slot.state or slot.load()
+    state = slot.state
     if state.get("version") != 1:
         raise Broken(
             "the snapshot holds no manifest", hint="the change was cut off before it began: nothing to put back"
@@ -109,13 +109,13 @@ def capture(
     prune_hidden(repo, keep_seconds)
     manifest = Manifest(
         root=facts.name, refs=transition.refs, files=[], admin=transition.admin, index=None, blobs=[], keep=[],
-        path=slot.path, remote=transition.remote, partial=partial,
+        path=slot.folder(), remote=transition.remote, partial=partial,
     )  # fmt: skip
     _capture_files(facts, transition.files, manifest)
     if transition.touches_index:
         _capture_index(repo, transition, manifest)
     manifest.keep = _keep_commits(repo, transition, slot.id)
-    slot.seal(manifest.json(), size=sum(f.stat().st_size for f in slot.path.iterdir()))
+    slot.seal(manifest.json(), size=sum(f.stat().st_size for f in manifest.path.iterdir()))
     return manifest
 
 

@@ -237,8 +237,6 @@ class Git:
     def settle(self, change: Change, slot: Slot) -> Outcome:
         from .undo import settle
 
-        if not slot.state and not slot.load():
-            return Outcome.FAILED  # never sealed: nothing had begun
         manifest = load(slot)
         facts = self.repositories(self.world.policy).facts(manifest.root)
         with self.opened(facts) as repo:

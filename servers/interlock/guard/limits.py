@@ -63,52 +63,48 @@ class LimitsLedger:
                 )  # fmt: skip
             _write(db, principal, "calls", calls.add(1))
 
-    def output(self, principal: Principal, chars: int, limits: Limits) -> None:
-        """Count what an answer cost the agent's context. Never refuses: the answer has been made."""
-        if chars <= 0:
-            return
-        with self._state.tx() as db:
-            now = self._state.now()
-            slices = _Slices(_read(db, principal).get("output"), limits.output, now)
+    def output(self, db: sqlite3.Connection, principal: Principal, chars: int, limits: Limits) -> None:
+        """Count what an answer cost the agent's context, with its record. Never refuses: the answer has been made."""
+        if chars > 0:
+            slices = _Slices(_read(db, principal).get("output"), limits.output, self._state.now())
             _write(db, principal, "output", slices.add(chars))
 
     # ---------------------------------------------------------------- changes
 
-    def reserve_change(self, principal: Principal, call: Call, look: Look, limits: Limits) -> None:
+    def reserve_change(
+        self, db: sqlite3.Connection, principal: Principal, call: Call, look: Look, limits: Limits
+    ) -> None:
         """Check and count one change, in one step: of any number that come together only as many as fit get through.
 
         A change outside this machine weighs as many as it has resources, a local one weighs one. Putting one's own
         change back is counted but not refused; putting that back is a change like any other.
-        Raises Refused (limit_reached), and Broken when the disk is too full to begin a change.
+        Raises Refused (limit_reached).
         """
-        if not look.undoes:
-            self._state.check_room()
         rate = limits.changes if look.remote else limits.local_changes
         word = "changes outside this machine" if look.remote else "changes on this machine"
         resources = list(dict.fromkeys(action.resource for action in look.actions)) or [""]
         weight = len(resources) if look.remote else 1
         marks = _marks(look, resources)
-        with self._state.tx() as db:
-            now = self._state.now()
-            free = bool(look.undoes) and not _was_undo(db, look.undoes)
-            if not free:
-                _check_rate(db, principal, look.remote, weight, rate, now, word)
-                for resource, mark, effect in marks:
-                    _check_repeats(db, principal, resource, mark, effect, limits.repeats, now)
-            db.executemany(
-                "INSERT INTO effects (agent, user, at, call, remote, undo, weight, resource, effect)"
-                " VALUES (?,?,?,?,?,?,?,?,?)",
-                [
-                    (principal.agent, principal.user, now, call.id, look.remote, free,
-                     (weight if number == 0 else 0), mark, effect)
-                    for number, (_, mark, effect) in enumerate(marks)
-                ],
-            )  # fmt: skip
-            oldest = now - max(limits.changes.per, limits.local_changes.per, limits.repeats.per)
-            db.execute(
-                "DELETE FROM effects WHERE agent = ? AND user = ? AND at < ?", (principal.agent, principal.user, oldest)
-            )
-            db.execute("DELETE FROM effects WHERE at < ?", (now - KEEP,))
+        now = self._state.now()
+        free = bool(look.undoes) and not _was_undo(db, look.undoes)
+        if not free:
+            _check_rate(db, principal, look.remote, weight, rate, now, word)
+            for resource, mark, effect in marks:
+                _check_repeats(db, principal, resource, mark, effect, limits.repeats, now)
+        db.executemany(
+            "INSERT INTO effects (agent, user, at, call, remote, undo, weight, resource, effect)"
+            " VALUES (?,?,?,?,?,?,?,?,?)",
+            [
+                (principal.agent, principal.user, now, call.id, look.remote, free,
+                 (weight if number == 0 else 0), mark, effect)
+                for number, (_, mark, effect) in enumerate(marks)
+            ],
+        )  # fmt: skip
+        oldest = now - max(limits.changes.per, limits.local_changes.per, limits.repeats.per)
+        db.execute(
+            "DELETE FROM effects WHERE agent = ? AND user = ? AND at < ?", (principal.agent, principal.user, oldest)
+        )
+        db.execute("DELETE FROM effects WHERE at < ?", (now - KEEP,))
 
     def budgets(self, principal: Principal, limits: Limits) -> dict[str, Any]:
         """What is left: `{"calls": {"left", "max", "per_s"}, ..., "breakers": [{"resource", "closes_in_s"}]}`."""

@@ -7,10 +7,10 @@ it gets from the modules beside it. It knows no server and no protocol, and it d
 from __future__ import annotations
 
 import os
-import secrets
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -42,7 +42,6 @@ from .model import (
     Decision,
     Detector,
     Effect,
-    Layer,
     Link,
     Look,
     Outcome,
@@ -55,7 +54,8 @@ from .model import (
     Verb,
 )
 from .overview import overview
-from .processes import process_start
+from .processes import myself
+from .state import State
 from .trail import Trail
 
 log = structlog.get_logger("interlock.guard")
@@ -86,6 +86,7 @@ class Guard:
     """The guard's services, opened once per process (`serve`, or the command line for a person's undo)."""
 
     source: Source
+    state: State
     changes: Changes
     snapshots: Snapshots
     approvals: Approvals
@@ -94,7 +95,10 @@ class Guard:
     records: Records
     detector: Detector
     verbs: Mapping[str, Verb]
-    now: Callable[[], float]  # the highest time seen
+
+    def now(self) -> float:
+        """Seconds since the epoch: the highest time seen."""
+        return self.state.now()
 
 
 class Pipeline:
@@ -105,7 +109,7 @@ class Pipeline:
         self.tools = tools
         self.guard = guard
         self.principal = principal
-        self.settling = Settling(server, guard.changes, guard.snapshots, guard.records)
+        self.settling = Settling(server, guard.state, guard.changes, guard.snapshots, guard.records)
         self._holding = threading.BoundedSemaphore(HELD)
         self.session: Session | None = None  # names the session anew after a long pause
         self._decider: tuple[Policy, Decider] | None = None
@@ -133,7 +137,7 @@ class Pipeline:
                 look.close()
                 look = self.look(trail, call, tool)
                 decision = self.decide(trail, call, look)
-                self.spend(trail, call, look, decision)
+                self.agree(trail, call, look, decision)
             permit = self.secure(trail, call, look, decision)
             result = self.run(trail, permit)
             return self.give_back(trail, permit, result)
@@ -159,7 +163,8 @@ class Pipeline:
             self.guard.limits.admit(trail.principal, policy.limits)  # what makes no sense counts too
             raise
         given = arguments.model_dump(mode="json", exclude_unset=True)
-        trail.reason = visible(self.guard.detector.redact(str(given.pop("reason", "") or "")).text)
+        reason = str(given.pop("reason", "") or "")
+        trail.reason = visible(self.guard.detector.redact(reason).text) if reason else ""
         trail.call = Call(
             id=trail.id,
             server=self.server.name,
@@ -184,10 +189,9 @@ class Pipeline:
         trail.actions = () if tool.undo else self.server.interpret(call)
         decider = self._deciding(call.policy)
         for action in trail.actions:
-            for rule in (matched.rule for matched in decider.matching(action)):
-                known = set(rule.where) <= set(action.attributes)
-                if rule.layer is Layer.BUILTIN and rule.effect is Effect.DENY and known:
-                    raise Refused(rule.code, _about(rule.reason, action), hint=rule.hint, rule=rule.id)
+            rule = decider.out_of_bounds(action, certain=True)
+            if rule is not None:
+                raise Refused(rule.code, _about(rule.reason, action), hint=rule.hint, rule=rule.id)
         _stop_if_cancelled(call)
 
     def look(self, trail: Trail, call: Call, tool: Tool) -> Look:
@@ -210,13 +214,13 @@ class Pipeline:
         if decision.effect is Effect.DENY:
             reason = _about(decision.reason, look.actions[0] if look.actions else None)
             raise Refused(decision.code, reason, hint=decision.hint, rule=", ".join(decision.rules[:3]))
-        for action in look.actions if trail.change else ():
-            guard.limits.breaker_admit(call.principal, call.server, action.resource, _limits(call, action))
-            blocked = guard.changes.blocked(action.resource)
+        for resource, limits in _resources(call, look.actions) if trail.change else ():
+            guard.limits.breaker_admit(call.principal, call.server, resource, limits)
+            blocked = guard.changes.blocked(resource)
             if blocked is not None and blocked.id != look.undoes:
                 raise Refused(
                     Code.UNKNOWN,
-                    f"{blocked.id} was cut off while it changed {one_line(action.resource)}; its outcome is unknown",
+                    f"{blocked.id} was cut off while it changed {one_line(resource)}; its outcome is unknown",
                     hint=f"a person looks at `interlock show {blocked.id}` and settles it; reading works",
                 )
         if look.dry:  # nothing will happen, so nobody is asked
@@ -250,7 +254,7 @@ class Pipeline:
         trail.call = replace(call, id=pending.id, policy=guard.source.current(), time=guard.now())
         return trail.call
 
-    def spend(self, trail: Trail, call: Call, look: Look, decision: Decision) -> None:
+    def agree(self, trail: Trail, call: Call, look: Look, decision: Decision) -> None:
         """The world may have moved while a person thought: same effect and no higher risk, or the yes is void."""
         approvals, mark = self.guard.approvals, digest(call, look)
         pending = approvals.find(call.id) if trail.granted is None else None
@@ -270,22 +274,32 @@ class Pipeline:
                 "what this call would do has changed since a person approved it, so the approval is void",
                 hint="make the call again; it will be asked anew",
             )
-        if trail.granted is None:
-            trail.approval = approvals.spend(call.id, mark, self.guard.now())
+        trail.agreed = mark if trail.granted is None else ""
 
     def secure(self, trail: Trail, call: Call, look: Look, decision: Decision) -> Permit:
-        """For changes: halt again, limits, snapshot, and the durable `permitted` record. Without them no run."""
-        if not trail.change:
-            return Permit(call, decision, look, trail.approval, seal=_SEAL)
+        """Use the approval up. For changes: halt again, limits, snapshot, and the durable `permitted` record.
+
+        Without all of them no run; and what is refused here by a limit has not cost its approval.
+        """
         guard = self.guard
-        self.reserve(call, look)
-        slot = guard.snapshots.reserve(call.id, look.size, call.principal.agent, call.policy.snapshots)
+        if not trail.change:
+            if trail.agreed:
+                with guard.state.tx(durable=True) as db:
+                    self._spend(db, trail, call)
+            return Permit(call, decision, look, trail.approval, seal=_SEAL)
+        self.recheck(call, look)
+        pid, start, _ = myself()
+        with guard.state.tx() as db:  # all of it or nothing; the seal of the snapshot makes it durable
+            self._spend(db, trail, call)
+            self.reserve(db, call, look)
+            slot = guard.snapshots.reserve(db, call.id, look.size, call.principal.agent, call.policy.snapshots)
+            asked = trail.approval is not None
+            guard.changes.begin(db, call, look, decision, asked=asked, pid=pid, pid_start=start)
         try:
             self.server.capture(call, look, slot)
+            if not slot.state:
+                raise Broken("the server sealed no snapshot, so nothing runs")
             _stop_if_cancelled(call)
-            pid = os.getpid()
-            asked = trail.approval is not None
-            guard.changes.begin(call, look, decision, asked=asked, pid=pid, pid_start=process_start(pid) or 0)
             self._record(trail, "permitted", durable=True)
         except BaseException:
             with suppress(Exception):  # what cannot be tidied up now is settled as never run at the next start
@@ -295,10 +309,15 @@ class Pipeline:
         trail.permitted = True
         return Permit(call, decision, look, trail.approval, slot, seal=_SEAL)
 
-    def reserve(self, call: Call, look: Look) -> None:
-        """The last look at the halt, and the change's place within the limits."""
+    def recheck(self, call: Call, look: Look) -> None:
+        """The last look at the halt, and at the disk: undo and outcomes must find room on it."""
         self.guard.halt.check(call.principal, call.server, change=True)
-        self.guard.limits.reserve_change(call.principal, call, look, _limits(call, *look.actions))
+        if not look.undoes:
+            self.guard.state.check_room()
+
+    def reserve(self, db: sqlite3.Connection, call: Call, look: Look) -> None:
+        """The change's place within the limits."""
+        self.guard.limits.reserve_change(db, call.principal, call, look, _limits(call, *look.actions))
 
     def run(self, trail: Trail, permit: Permit) -> Result:
         """Touch the world, with the permit. A change that breaks is judged by comparing the world."""
@@ -320,24 +339,29 @@ class Pipeline:
         call, guard = permit.call, self.guard
         limits = call.policy.limits
         digests: dict[str, Any] = {"before": result.before, "after": result.after}
+        chars = 0
+
+        def settle(db: sqlite3.Connection) -> None:  # with the outcome's record, in one step
+            if permit.slot is not None:
+                guard.changes.finish(db, call.id, Outcome.DONE, after=result.after)
+            guard.limits.output(db, call.principal, chars, limits)
+
         try:
-            if permit.slot is not None:  # first of all: whatever fails below, the change is made and can be undone
-                guard.changes.finish(call.id, Outcome.DONE, after=result.after)
             made = answers.answer(result, call.id, self._note(trail, permit), guard.detector, limits.result_chars)
             if permit.slot is not None:
-                for action in permit.look.actions:
-                    guard.limits.breaker_result(
-                        call.principal, call.server, action.resource, False, _limits(call, action)
-                    )
+                for resource, of in _resources(call, permit.look.actions):
+                    guard.limits.breaker_result(call.principal, call.server, resource, False, of)
             size = {"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated}
-            self._record(trail, "done", result=size, **digests)
-            guard.limits.output(call.principal, made.chars, limits)
+            chars = made.chars
+            self._record(trail, "done", also=settle, result=size, **digests)
             return made.answer
         except Exception as error:
             log.exception("answer withheld", call=call.id)
             why = error.message if isinstance(error, Broken | Refused) else type(error).__name__
             if permit.slot is None:
                 raise Broken(f"the answer is withheld: {why}", hint=getattr(error, "hint", "")) from error
+            with suppress(Exception), guard.state.tx() as db:  # first of all: it is made, and can be undone
+                settle(db)
             with suppress(Exception):
                 self._record(trail, "done", result={"withheld": True}, **digests)
             undo = f"{self.server.name}_undo(id={call.id})"
@@ -386,10 +410,11 @@ class Pipeline:
             else Code.UNKNOWN
         )
         if known:
-            guard.changes.finish(trail.id, outcome)
-        for action in trail.actions:
-            failed = outcome is not Outcome.DONE and code is not Code.CONFLICT  # a lost race is nobody's failure
-            guard.limits.breaker_result(call.principal, call.server, action.resource, failed, _limits(call, action))
+            with guard.state.tx() as db:
+                guard.changes.finish(db, trail.id, outcome)
+        failed = outcome is not Outcome.DONE and code is not Code.CONFLICT  # a lost race is nobody's failure
+        for resource, limits in _resources(call, trail.actions):
+            guard.limits.breaker_result(call.principal, call.server, resource, failed, limits)
         if outcome is Outcome.DONE:
             problem = Failed(
                 f"{problem.message}; comparing shows that the change is made",
@@ -436,8 +461,9 @@ class Pipeline:
             data = overview(guard, call.policy, self.server.name, call.principal, about)
             made = answers.answer(Result(data=data), call.id, "", guard.detector, call.policy.limits.result_chars)
             size = {"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated}
-            self._record(trail, "done", result=size)
-            guard.limits.output(call.principal, made.chars, call.policy.limits)
+            limits, chars = call.policy.limits, made.chars
+            counted = lambda db: guard.limits.output(db, call.principal, chars, limits)  # noqa: E731
+            self._record(trail, "done", also=counted, result=size)
             return made.answer
         except Exception as error:
             return self._no(trail, error)
@@ -500,13 +526,30 @@ class Pipeline:
                 return new_id(self.server.name)
         return trail.id
 
-    def _record(self, trail: Trail, stage: str, *, durable: bool = False, **more: Any) -> None:
-        self.guard.records.append({**trail.fields(stage, self.guard.detector), **more}, durable=durable)
+    def _spend(self, db: sqlite3.Connection, trail: Trail, call: Call) -> None:
+        if trail.agreed:
+            trail.approval = self.guard.approvals.spend(db, call.id, trail.agreed, self.guard.now())
+
+    def _record(
+        self,
+        trail: Trail,
+        stage: str,
+        *,
+        durable: bool = False,
+        also: Callable[[sqlite3.Connection], object] | None = None,
+        **more: Any,
+    ) -> None:
+        fields = {**trail.fields(stage, self.guard.detector), **more}
+        self.guard.records.append(fields, durable=durable, also=also)
 
 
 def new_id(server: str) -> str:
     """A call's id: short enough to type at 3 a.m., long enough not to meet another in a home's life."""
-    return f"{server}-{''.join(secrets.choice(_ALPHABET) for _ in range(7))}"
+    number, letters = int.from_bytes(os.urandom(8), "big"), ""
+    for _ in range(7):
+        number, letter = divmod(number, len(_ALPHABET))
+        letters += _ALPHABET[letter]
+    return f"{server}-{letters}"
 
 
 def _validate(tool: Tool, raw: Mapping[str, Any]) -> BaseModel:
@@ -525,6 +568,11 @@ def _limits(call: Call, *actions: Action) -> Limits:
     """A cluster context with a profile of its own has its limits too."""
     contexts = (action.attributes.get("context") for action in actions)
     return call.policy.limits_for(next((c for c in contexts if isinstance(c, str)), None))
+
+
+def _resources(call: Call, actions: Iterable[Action]) -> ItemsView[str, Limits]:
+    """Each thing that the actions are about, once, and the limits that hold for it."""
+    return {action.resource: _limits(call, action) for action in actions}.items()
 
 
 def _about(reason: str, action: Action | None) -> str:

@@ -57,4 +57,12 @@ def alive(pid: int, start: int, booted: str) -> bool:
 def myself() -> tuple[int, int, str]:
     """Pid, start and boot of this process, as others will look for it."""
     pid = os.getpid()
-    return pid, process_start(pid) or 0, boot()
+    return pid, _own_start(pid), boot()
+
+
+@cache
+def _own_start(pid: int) -> int:
+    return process_start(pid) or 0
+
+
+os.register_at_fork(after_in_child=_own_start.cache_clear)

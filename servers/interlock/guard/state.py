@@ -157,7 +157,14 @@ class State:
         self._highest = max(self._highest, highest)
         self._saved = highest
 
-    # ---------------------------------------------------------------- a full disk
+    # ---------------------------------------------------------------- room
+
+    def shrink(self) -> None:
+        """Give what was deleted back to the disk, and leave no copy of it in the database's log. Raises Broken."""
+        with self._writing, translated(self._file, self._drop):
+            if self._writer is not None and self._pid == os.getpid() and self._same_file():
+                # A script, for it steps to the end: the first of these frees one page a step.
+                self._writer.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);")
 
     def use_reserve(self) -> None:
         """Give the preallocated space back to the disk, so that outcomes, undo and halt can be written."""
@@ -213,8 +220,10 @@ class State:
         self._check_files(create)
         db = connect(self._file, BUSY_SECONDS)
         try:
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; it must come first of all
             begin_wal(db)
             db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA secure_delete = ON")  # prior contents are in it, and those that expired are gone
             self._full_sync = False
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:

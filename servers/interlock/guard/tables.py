@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _SCHEMA: Final = """
 -- state: one row. `id` names this home in every statement, so that one copied from another home is void.
@@ -76,12 +76,13 @@ CREATE TABLE IF NOT EXISTS blocked (resource TEXT NOT NULL, change TEXT NOT NULL
     PRIMARY KEY (resource, change)) WITHOUT ROWID;
 -- snapshots: what each slot may take and takes, and the sums that make looking for room cheap.
 CREATE TABLE IF NOT EXISTS slots (change TEXT PRIMARY KEY, agent TEXT NOT NULL, size INTEGER NOT NULL,
-    at REAL NOT NULL, status TEXT NOT NULL, pid INTEGER NOT NULL DEFAULT 0, pid_start INTEGER NOT NULL DEFAULT 0,
-    boot TEXT NOT NULL DEFAULT '', keep REAL) WITHOUT ROWID;
+    at REAL NOT NULL, status TEXT NOT NULL, keep REAL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS slots_status ON slots (status, at);
 CREATE INDEX IF NOT EXISTS slots_kept ON slots (status, keep) WHERE keep IS NOT NULL;
 CREATE TABLE IF NOT EXISTS slot_sums (agent TEXT PRIMARY KEY, size INTEGER NOT NULL,
     count INTEGER NOT NULL) WITHOUT ROWID;
+-- snapshots: what a server needs to put a change back, small prior contents among it: raw, as the store itself is.
+CREATE TABLE IF NOT EXISTS sealed (change TEXT PRIMARY KEY, state TEXT NOT NULL);
 """
 
 TABLES: Final = tuple(statement.strip() for statement in _SCHEMA.split(";\n") if statement.strip())

@@ -36,6 +36,7 @@ class Trail:
     approval: Approval | None = None
     change: bool = False
     granted: tuple[str, Risk, tuple[str, ...]] | None = None  # what a grant was used for: digest, risk, asks
+    agreed: str = ""  # the digest that a person said yes to, until that is used up
     permitted: bool = False  # from here on nothing is a refusal
     shown: dict[str, Any] | None = None  # the arguments as its records hold them: long ones are redacted once
 

@@ -275,7 +275,7 @@ def _wait(cluster: Cluster, plan: Plan, permit: Permit) -> list[str]:
 
 def settle(cluster: Cluster, slot: Slot) -> Outcome:
     """What a change that was cut off came to: after, before (half done is put back), or unknown."""
-    plan = read(slot.load())
+    plan = read(slot.state)
     if not plan.steps:
         return Outcome.UNKNOWN
     states = [_state(cluster, step) for step in plan.steps]

@@ -5,12 +5,16 @@ Stopped by the clean-up's rule (names, age, bounds, never a link or a mount), by
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -259,14 +263,29 @@ def test_an_undo_of_a_delete_overwrites_nothing(at: Served, how: str) -> None:
     assert not (at.outside / "new.txt").exists() and not (at.outside / "a.txt").exists()
 
 
-def test_the_store_is_not_changed_from_outside_unseen(at: Served) -> None:
+def sealed(at: Served, id: str, state: str | None = None) -> str:
+    """What is sealed of a change; `state`: is made of it, as whoever can write the home could."""
+    with closing(sqlite3.connect(at.apart.home / "state.db", isolation_level=None)) as db:
+        (before,) = db.execute("SELECT state FROM sealed WHERE change = ?", (id,)).fetchone()
+        if state is not None:
+            db.execute("UPDATE sealed SET state = ? WHERE change = ?", (state, id))
+    return str(before)
+
+
+@pytest.mark.parametrize("size", [4, 100_000], ids=["sealed", "in the store"])
+def test_the_store_is_not_changed_from_outside_unseen(at: Served, size: int) -> None:
     """What was kept and is not what was kept any more is not put back as if it were."""
     room = at.room()
-    (room / "a.txt").write_text("one\n")
+    (room / "a.txt").write_text("a" * size)
     id = at.done("write_file", path=f"{room}/a.txt", content="two\n").id
-    (kept,) = [p for p in (at.apart.home / "snapshots").glob(f"??/{id}/*") if p.name != "manifest.json"]
-    kept.chmod(0o600)
-    kept.write_text("forged\n")
+    kept = list((at.apart.home / "snapshots").glob(f"??/{id}/*"))
+    if kept:
+        kept[0].chmod(0o600)
+        kept[0].write_text("b" * size)
+    else:
+        state = json.loads(sealed(at, id))
+        state["steps"][0]["kept"]["content"] = b64encode(b"b" * size).decode()
+        sealed(at, id, json.dumps(state))
     at.refused("files_undo", id=id)
     assert (room / "a.txt").read_text() == "two\n"
 
@@ -278,8 +297,7 @@ def test_a_manifest_that_is_none(at: Served, manifest: str) -> None:
     room = at.room()
     (room / "a.txt").write_text("one\n")
     id = at.done("delete_file", path=f"{room}/a.txt").id
-    (path,) = (at.apart.home / "snapshots").glob(f"??/{id}/manifest.json")
-    path.write_text(manifest)
+    sealed(at, id, manifest)
     reply = at.call("files_undo", id=id)
     assert (room / "a.txt").exists() is not reply.is_error, reply.text
 
@@ -289,10 +307,9 @@ def test_a_manifest_that_leads_elsewhere(at: Served) -> None:
     room = at.room()
     (room / "a.txt").write_text("one\n")
     id = at.done("delete_file", path=f"{room}/a.txt").id
-    (path,) = (at.apart.home / "snapshots").glob(f"??/{id}/manifest.json")
-    text = path.read_text()
+    text = sealed(at, id)
     for other in (at.outside / "a.txt", room / ".git/hooks/post-checkout", at.apart.policy):
-        path.write_text(text.replace(f"{room}/a.txt", str(other)))
+        sealed(at, id, text.replace(f"{room}/a.txt", str(other)))
         at.refused("files_undo", id=id)
         assert other == at.apart.policy or not other.exists()
 

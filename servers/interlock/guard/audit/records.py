@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +33,8 @@ from .reconciling import Reconciled, reconcile
 from .recording_room import REFUSED_AT, broken, check_room, is_full, may_use_reserve
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from interlock.guard.keys import Keys
     from interlock.guard.model import Detector
     from interlock.guard.state import State
@@ -98,9 +100,15 @@ class Records:
         with self._lock:
             self._open()
 
-    def append(self, fields: Mapping[str, Any], durable: bool = False) -> Record:
+    def append(
+        self,
+        fields: Mapping[str, Any],
+        durable: bool = False,
+        also: Callable[[sqlite3.Connection], object] | None = None,
+    ) -> Record:
         """Write one record; `durable`: it is on the disk when this returns. Raises Broken.
 
+        `also` is done in the transaction that notes the record: both are in the state, or neither is.
         After Broken the record may still be in the chain (its head or its sync failed): it then tells of a call
         that did not run, never the other way round.
         """
@@ -109,7 +117,7 @@ class Records:
             while self._news:
                 self._write(self._news[0].fields())
                 self._news.pop(0)
-            record = self._write(self._redacted(fields))
+            record = self._write(self._redacted(fields), also)
         if durable:
             self._sync(record)
         return record
@@ -186,14 +194,14 @@ class Records:
 
     # ---------------------------------------------------------------- writing
 
-    def _write(self, fields: Mapping[str, Any]) -> Record:
+    def _write(self, fields: Mapping[str, Any], also: Callable[[sqlite3.Connection], object] | None = None) -> Record:
         """One record and its head. On a full disk once more, on the reserve, for what may live on it."""
         record: Record | None = None
         on_reserve = False
         while True:
             try:
                 record = record or self._place(fields)
-                if self._save_head():
+                if self._save_head(also=also):
                     return record
                 self._move_on()
                 record = None  # said again: what the old chain says is set aside with it
@@ -277,7 +285,7 @@ class Records:
         payload = chains.checkpoint_payload(self._head.chain, self._head.seq + 1, self._head.hash)
         return {"stage": "checkpoint", "signature": self._keys.sign_checkpoint(payload).hex()}
 
-    def _save_head(self, finished: bool = False) -> bool:
+    def _save_head(self, finished: bool = False, also: Callable[[sqlite3.Connection], object] | None = None) -> bool:
         """False when the chain is no longer ours to write: a person set it aside, or it was found damaged."""
         head, synced = self._head, self._synced
         with self._state.tx() as db:
@@ -289,7 +297,10 @@ class Records:
             if finished:
                 now = self._state.now()
                 db.execute("UPDATE heads SET status='closed', updated=? WHERE chain=?", (now, head.chain))
-            return bool(done.rowcount == 1)
+            ours = bool(done.rowcount == 1)
+            if ours and also is not None:
+                also(db)
+            return ours
 
     def _sync(self, record: Record) -> None:
         """One fdatasync for everything written so far; threads that come together share it."""

@@ -131,28 +131,27 @@ class Approvals:
             if left <= 0 or link.wait(min(POLL, left)):
                 return self._found(id)
 
-    def spend(self, id: str, digest: str, now: float) -> Approval:
-        """Use the approval up, durably: whoever comes second finds it spent.
+    def spend(self, db: sqlite3.Connection, id: str, digest: str, now: float) -> Approval:
+        """Use the approval up: whoever comes second finds it spent. The caller makes it durable before anything runs.
 
         Raises Refused: declined; approval_required when it is not approved (any more), ended, used, or when what
         stands in the state is not what the person signed.
         """
-        with self._state.tx(durable=True) as db:
-            now = max(now, self._state.now())
-            row = db.execute("SELECT * FROM pending WHERE id = ?", (id,)).fetchone()
-            if row is None:
-                raise _ask_anew("there is no request for it")
-            found = from_row(row, now)
-            if found.status == "declined":
-                raise Refused(Code.DECLINED, "a person said no", hint="do not try this again; ask what to do instead")
-            if found.status != "approved":
-                raise _ask_anew(f"its approval is {found.status}")
-            approval, nonce, until = self._signed(db, row, found, digest)
-            if until <= now:
-                raise _ask_anew("its approval has ended")
-            if not statements.use_up(db, nonce, until):
-                raise _ask_anew("its approval was used already")
-            db.execute("UPDATE pending SET status = 'spent', raw = '{}', ended = ? WHERE id = ?", (now, id))
+        now = max(now, self._state.now())
+        row = db.execute("SELECT * FROM pending WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise _ask_anew("there is no request for it")
+        found = from_row(row, now)
+        if found.status == "declined":
+            raise Refused(Code.DECLINED, "a person said no", hint="do not try this again; ask what to do instead")
+        if found.status != "approved":
+            raise _ask_anew(f"its approval is {found.status}")
+        approval, nonce, until = self._signed(db, row, found, digest)
+        if until <= now:
+            raise _ask_anew("its approval has ended")
+        if not statements.use_up(db, nonce, until):
+            raise _ask_anew("its approval was used already")
+        db.execute("UPDATE pending SET status = 'spent', raw = '{}', ended = ? WHERE id = ?", (now, id))
         return approval
 
     def void(self, id: str, why: str) -> None:

@@ -6,8 +6,8 @@
 
 Not for the prior state itself (`snapshots`) nor for comparing the world (each server's `settle`).
 
-`begin` is committed durably (one fsync of the state's log): a change that may run is known after a power cut. `finish`
-is not: an outcome lost in a power cut is found again by settling.
+A change that may run is known after a power cut: the seal of its snapshot, which comes after `begin`, is durable (one
+fsync of the state's log). `finish` is not: an outcome lost in a power cut is found again by settling.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Changes:
 
     def begin(
         self,
+        db: sqlite3.Connection,
         call: Call,
         look: Look,
         decision: Decision,
@@ -81,55 +82,53 @@ class Changes:
         asked: bool,
         pid: int,
         pid_start: int,
-        before: str = "",
-        after: str = "",
     ) -> None:
-        """Note a change before it runs, durably. `pid` is the process whose end means that it was cut off."""
+        """Note a change before it runs. `pid` is the process whose end means that it was cut off.
+
+        In the transaction that counts it and reserves its snapshot; the seal of that makes it durable.
+        """
         who = call.principal
         actions = [
             {"verb": a.verb, "resource": a.resource, "attributes": {k: _plain(v) for k, v in a.attributes.items()}}
             for a in look.actions
         ]
         resources = list(dict.fromkeys(action.resource for action in look.actions))
-        with self._state.tx(durable=True) as db:
-            db.execute(
-                "INSERT INTO changes (id, server, tool, agent, user, session, client, at, actions, undo, lost, status,"
-                " undoes, asked, pid, pid_start, boot, before, after, resources, reason)"
-                " VALUES (?,?,?,?,?,?,?,?,?,?,?,'permitted',?,?,?,?,?,?,?,?,?)",
-                (
-                    call.id, call.server, call.tool, who.agent, who.user, who.session, who.client, self._state.now(),
-                    _json(actions), int(decision.undo), "; ".join(decision.lost), look.undoes, asked,
-                    pid, pid_start, boot(), before, after, _json(resources), call.reason,
-                ),
-            )  # fmt: skip
-            db.execute("UPDATE slots SET status = 'held' WHERE change = ? AND status = 'open'", (call.id,))
+        db.execute(
+            "INSERT INTO changes (id, server, tool, agent, user, session, client, at, actions, undo, lost, status,"
+            " undoes, asked, pid, pid_start, boot, resources, reason)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,'permitted',?,?,?,?,?,?,?)",
+            (
+                call.id, call.server, call.tool, who.agent, who.user, who.session, who.client, self._state.now(),
+                _json(actions), int(decision.undo), "; ".join(decision.lost), look.undoes, asked,
+                pid, pid_start, boot(), _json(resources), call.reason,
+            ),
+        )  # fmt: skip
 
     def discard(self, id: str) -> None:
         """Forget a change that never ran (its `permitted` record could not be written)."""
         with self._state.tx() as db:
             db.execute("DELETE FROM changes WHERE id = ? AND status = 'permitted'", (id,))
 
-    def finish(self, id: str, status: Outcome, after: str = "") -> bool:
+    def finish(self, db: sqlite3.Connection, id: str, status: Outcome, after: str = "") -> bool:
         """Give a permitted change its outcome: DONE, FAILED or UNKNOWN. False when it had one already.
 
         A done undo marks what it undid; an unknown change blocks its resources until a person settles it.
         """
-        with self._state.tx() as db:
-            row = db.execute("SELECT undoes, resources, status FROM changes WHERE id = ?", (id,)).fetchone()
-            if row is None or row[2] != "permitted":
-                return False
-            db.execute(
-                "UPDATE changes SET status = ?, ended = ?, after = CASE WHEN ? = '' THEN after ELSE ? END WHERE id = ?",
-                (status.value, self._state.now(), after, after, id),
+        row = db.execute("SELECT undoes, resources, status FROM changes WHERE id = ?", (id,)).fetchone()
+        if row is None or row[2] != "permitted":
+            return False
+        db.execute(
+            "UPDATE changes SET status = ?, ended = ?, after = CASE WHEN ? = '' THEN after ELSE ? END WHERE id = ?",
+            (status.value, self._state.now(), after, after, id),
+        )
+        if status is Outcome.DONE and row[0]:
+            db.execute("UPDATE changes SET status = 'undone', undone_by = ? WHERE id = ?", (id, row[0]))
+            db.execute("DELETE FROM blocked WHERE change = ?", (row[0],))
+        if status is Outcome.UNKNOWN:
+            db.executemany(
+                "INSERT OR REPLACE INTO blocked (resource, change) VALUES (?, ?)",
+                [(resource, id) for resource in json.loads(row[1])],
             )
-            if status is Outcome.DONE and row[0]:
-                db.execute("UPDATE changes SET status = 'undone', undone_by = ? WHERE id = ?", (id, row[0]))
-                db.execute("DELETE FROM blocked WHERE change = ?", (row[0],))
-            if status is Outcome.UNKNOWN:
-                db.executemany(
-                    "INSERT OR REPLACE INTO blocked (resource, change) VALUES (?, ?)",
-                    [(resource, id) for resource in json.loads(row[1])],
-                )
         return True
 
     def acknowledge(self, id: str, by: str, outcome: Outcome | None = None) -> bool:

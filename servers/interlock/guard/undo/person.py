@@ -5,6 +5,7 @@ Policy, limits and halt are for agents; records, snapshots and the facts enforce
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 
 from interlock.guard.errors import Code, Refused
@@ -37,7 +38,10 @@ class PersonPipeline(Pipeline):
             )
         return replace(decision, lost=tuple(a.lost for a in look.actions if a.lost))
 
-    def reserve(self, call: Call, look: Look) -> None:
+    def recheck(self, call: Call, look: Look) -> None:
+        return None
+
+    def reserve(self, db: sqlite3.Connection, call: Call, look: Look) -> None:
         return None
 
     def run(self, trail: Trail, permit: Permit) -> Result:

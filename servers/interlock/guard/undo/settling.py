@@ -13,6 +13,7 @@ import structlog
 from interlock.guard.audit.records import Records
 from interlock.guard.errors import Code, Refused
 from interlock.guard.model import Call, Look, Outcome, Server, UndoClass
+from interlock.guard.state import State
 from interlock.guard.trail import settled_fields
 from interlock.untrusted import one_line
 
@@ -25,8 +26,9 @@ log = structlog.get_logger("interlock.guard")
 class Settling:
     """Settles and looks at undos for one server, over the guard's changes and snapshots."""
 
-    def __init__(self, server: Server, changes: Changes, snapshots: Snapshots, records: Records) -> None:
+    def __init__(self, server: Server, state: State, changes: Changes, snapshots: Snapshots, records: Records) -> None:
         self._server = server
+        self._state = state
         self._changes = changes
         self._snapshots = snapshots
         self._records = records
@@ -42,11 +44,17 @@ class Settling:
         if change is None:
             return Outcome.UNKNOWN
         try:
-            outcome = self._server.settle(change, self._snapshots.open(id))
+            slot = self._snapshots.open(id)
+            if slot.state:
+                outcome = self._server.settle(change, slot)
+            else:  # never sealed: it was cut off before its permit, so nothing had begun
+                outcome = Outcome.FAILED
+                self._snapshots.discard(id)
         except Exception:
             log.exception("change not settled", call=id)
             outcome = Outcome.UNKNOWN
-        settled = self._changes.finish(id, outcome)
+        with self._state.tx() as db:
+            settled = self._changes.finish(db, id, outcome)
         if settled and change.pid != os.getpid():
             self._records.append(settled_fields(change, outcome), durable=True)
         return outcome

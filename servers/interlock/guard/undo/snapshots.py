@@ -1,16 +1,17 @@
-"""Where the prior state of a change lies, enough to undo it: one folder per change, accounted for in `state.db`.
+"""Where the prior state of a change lies, enough to undo it: sealed in `state.db` before the change runs.
 
-    snapshots/ab/<change id>/manifest.json   the server's own state, sealed before the change runs
-    snapshots/ab/<change id>/...             what the server captured
-    snapshots/.gone/...                      on its way out; emptied by the next expiry
+    state.db                        the server's own state, small prior contents among it; and the account of the store
+    snapshots/ab/<change id>/...    what is larger than that: whole files and trees, where a change has any
+    snapshots/.gone/...             on its way out; emptied by the next expiry
 
 Not for what is in a snapshot: servers capture and restore. Size never evicts: when the store is full, changes are
 refused; age expires (`keep`), and people purge. Nothing here walks folders but the removal of one snapshot, and
 nothing grows with their number.
 
-Syncs of a seal, in order, and why: (1) the manifest, else it may be empty after a power cut; (2) the slot's folder,
-for the names of the manifest and of what was captured; (3) the shard's folder, for the slot's name (the first seal
-only). What the server captured it syncs itself, before it seals.
+Syncs of a seal, in order, and why: where the slot has a folder (1) that folder, for the names of what was captured,
+and (2) the shard's, for the slot's name (the first seal only); then always (3) the log of `state.db`, which makes
+the change, its place in the limits and the store, and what was sealed durable at once. What the server captured into
+the folder it syncs itself, before it seals.
 """
 
 from __future__ import annotations
@@ -25,64 +26,51 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from interlock.guard.disk import write_out
 from interlock.guard.errors import Broken, Code, Refused
-from interlock.guard.processes import alive, myself
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from interlock.guard.policy.loading import SnapshotsSettings
     from interlock.guard.state import State
 
-MANIFEST: Final = "manifest.json"
 SHARDS: Final = 256
 EXPIRE_BATCH: Final = 200  # snapshots that one round of expiry removes at most
 KEEP_ROWS: Final = 90 * 86400.0  # seconds after which a change that can no longer be undone is left to the records
 
 
 class Slot:
-    """One change's folder in the store, 0700 and the server's own to fill. Not thread-safe."""
+    """One change's place in the store. Not thread-safe."""
 
     def __init__(self, id: str, path: Path, snapshots: Snapshots, too_large: bool = False) -> None:
         self.id = id
-        self.path = path
-        self.too_large = too_large  # no room for the prior state: capture the manifest alone (class `none`)
+        self.path = path  # of its folder, which is there only where `folder` made it
+        self.too_large = too_large  # no room for the prior state: seal what was there alone (class `none`)
         self.state: dict[str, Any] = {}
         self._snapshots = snapshots
+        self._unsynced: list[Path] = []
 
-    def seal(self, state: Mapping[str, Any], size: int | None = None) -> None:
-        """Write the server's state, atomically and durably; may be done again while the change runs.
+    def folder(self) -> Path:
+        """The change's own folder, 0700 and the server's to fill, for what is too large to be sealed. Raises Broken."""
+        if not self.path.is_dir():
+            self._snapshots.make_folder(self.path)
+            self._unsynced = [self.path, self.path.parent]
+        return self.path
 
-        `size`: bytes really captured, where they differ from what was reserved. Raises Broken.
+    def seal(self, state: Mapping[str, Any], *, size: int | None = None, keep: float | None = None) -> None:
+        """Write down the server's state, in one step and durably; may be done again while the change runs.
+
+        `size`: bytes really captured, where they differ from what was reserved. `keep`: a time of its own in seconds,
+        shorter or longer than the policy's (clean-up rules). Raises Broken.
         """
         self.state = dict(state)
-        data = json.dumps(self.state, ensure_ascii=True, separators=(",", ":")).encode()
-        new = self.path / f"{MANIFEST}.new"
-        first = not (self.path / MANIFEST).exists()
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-            write_out(os.open(new, flags, 0o600), data)
-            new.rename(self.path / MANIFEST)
-            _sync_folder(self.path)
-            if first:
-                _sync_folder(self.path.parent)
+            for folder in self._unsynced:
+                _sync_folder(folder)
         except OSError as error:
             raise _broken(error, "the snapshot cannot be sealed") from error
-        if size is not None:
-            self._snapshots.resize(self.id, size)
-
-    def load(self) -> dict[str, Any]:
-        """The sealed state; empty where the slot was never sealed. Raises Broken when it cannot be read."""
-        try:
-            self.state = json.loads((self.path / MANIFEST).read_bytes())
-        except FileNotFoundError:
-            self.state = {}
-        except (OSError, ValueError) as error:
-            raise Broken(f"the snapshot of {self.id} cannot be read ({type(error).__name__})") from error
-        return self.state
-
-    def keep(self, seconds: float) -> None:
-        """Give this snapshot its own time, shorter or longer than the policy's (clean-up rules)."""
-        self._snapshots.keep(self.id, seconds)
+        self._unsynced = self._unsynced[:1]  # its own name is on the disk now
+        self._snapshots.seal(self.id, json.dumps(self.state, ensure_ascii=True, separators=(",", ":")), size, keep)
 
 
 class Snapshots:
@@ -103,42 +91,55 @@ class Snapshots:
         """
         return bool(size <= settings.max_size // 2)
 
-    def reserve(self, change_id: str, size: int, agent: str, settings: SnapshotsSettings) -> Slot:
-        """Account for `size` bytes and make the change's folder. Raises Refused when there is no room.
+    def reserve(
+        self, db: sqlite3.Connection, change_id: str, size: int, agent: str, settings: SnapshotsSettings
+    ) -> Slot:
+        """Account for `size` bytes of a change, in the transaction that notes it. Raises Refused: there is no room.
 
         A change too large for any snapshot gets a slot of no size (`too_large`): it runs only as class `none`, with
-        a person's consent (see `fits`), and its server captures nothing but the manifest.
+        a person's consent (see `fits`), and its server keeps nothing of what was there.
         """
         fits = self.fits(size, agent, settings)
         held = size if fits else 0
-        pid, start, booted = myself()
-        with self._state.tx() as db:
-            total, own = _usage(db, None), _usage(db, agent)
-            _refuse_when_full(held, total, own, settings)
-            db.execute(
-                "INSERT INTO slots (change, agent, size, at, status, pid, pid_start, boot)"
-                " VALUES (?,?,?,?,'open',?,?,?)",
-                (change_id, agent, held, self._state.now(), pid, start, booted),
-            )
-            _account(db, agent, held, 1)
-        path = self._path(change_id)
+        _refuse_when_full(held, _usage(db, None), _usage(db, agent), settings)
+        db.execute(
+            "INSERT INTO slots (change, agent, size, at, status) VALUES (?,?,?,?,'held')",
+            (change_id, agent, held, self._state.now()),
+        )
+        _account(db, agent, held, 1)
+        return Slot(change_id, self._path(change_id), self, too_large=not fits)
+
+    def make_folder(self, path: Path) -> None:
+        """A slot's folder. Raises Broken."""
         try:
             self._prepare()
             path.mkdir(mode=0o700)
         except OSError as error:
-            self._forget(change_id)
             raise _broken(error, "there is no room for a snapshot") from error
-        return Slot(change_id, path, self, too_large=not fits)
+
+    def seal(self, change_id: str, state: str, size: int | None, keep: float | None) -> None:
+        """A slot's own: see there."""
+        with self._state.tx(durable=True) as db:
+            db.execute("INSERT OR REPLACE INTO sealed (change, state) VALUES (?,?)", (change_id, state))
+            if keep is not None:
+                db.execute("UPDATE slots SET keep = ? WHERE change = ?", (keep, change_id))
+            row = _held(db, change_id) if size is not None else None
+            if row is not None and size is not None:
+                db.execute("UPDATE slots SET size = ? WHERE change = ?", (size, change_id))
+                _account(db, row[0], size - row[1], 0)
 
     def open(self, change_id: str) -> Slot:
-        """The slot of a change, loaded. Raises Refused when it expired or was purged."""
-        row = self._state.read().execute("SELECT status FROM slots WHERE change = ?", (change_id,)).fetchone()
-        path = self._path(change_id)
-        if row is None or row[0] not in ("open", "held") or not path.is_dir():
+        """The slot of a change, with what was sealed: nothing, where it never was. Raises Refused (expired, purged)."""
+        query = "SELECT status, state FROM slots LEFT JOIN sealed USING (change) WHERE change = ?"
+        row = self._state.read().execute(query, (change_id,)).fetchone()
+        if row is None or row[0] != "held":
             how = {"expired": "has expired", "purged": "was purged by a person"}.get(row[0] if row else "", "is gone")
             raise Refused(Code.INVALID, f"the snapshot of {change_id} {how}, so it cannot be undone")
-        slot = Slot(change_id, path, self)
-        slot.load()
+        slot = Slot(change_id, self._path(change_id), self)
+        try:
+            slot.state = json.loads(row[1] or "{}")
+        except ValueError as error:
+            raise Broken(f"the snapshot of {change_id} cannot be read ({type(error).__name__})") from error
         return slot
 
     def discard(self, change_id: str) -> None:
@@ -146,22 +147,10 @@ class Snapshots:
         if self._forget(change_id):
             self._remove(change_id)
 
-    def resize(self, change_id: str, size: int) -> None:
-        """Correct the account to what was really captured, in bytes."""
-        with self._state.tx() as db:
-            row = _held(db, change_id)
-            if row is not None:
-                db.execute("UPDATE slots SET size = ? WHERE change = ?", (size, change_id))
-                _account(db, row[0], size - row[1], 0)
-
-    def keep(self, change_id: str, seconds: float) -> None:
-        with self._state.tx() as db:
-            db.execute("UPDATE slots SET keep = ? WHERE change = ?", (seconds, change_id))
-
     # ---------------------------------------------------------------- the end of a snapshot
 
     def expire(self, settings: SnapshotsSettings) -> list[str]:
-        """Remove what is older than `keep` (or its own time), and reservations of gone processes.
+        """Remove what is older than `keep` (or its own time).
 
         Returns the ids of expired snapshots, for the record. A change that is permitted or unknown keeps its
         snapshot whatever its age.
@@ -179,13 +168,13 @@ class Snapshots:
                 ).fetchall(),
             ]
             expired = [row[0] for row in rows if not _needed(db, row[0])]
-            opened = db.execute("SELECT change, pid, pid_start, boot FROM slots WHERE status = 'open'").fetchall()
-        strays = [row[0] for row in opened if not alive(row[1], row[2], row[3])]
-        for id in (*expired, *strays):
+        for id in expired:
             self._forget(id, "expired")
             self._remove(id)
         self._empty_gone()
         self._forget_old(now - KEEP_ROWS)
+        if expired:
+            self._state.shrink()
         return expired
 
     def _forget_old(self, before: float) -> None:
@@ -195,7 +184,7 @@ class Snapshots:
         """
         old = self._state.read().execute(
             "SELECT id FROM changes WHERE at < ? AND (status IN ('done', 'failed', 'undone') OR settled_by != '')"
-            " AND NOT EXISTS (SELECT 1 FROM slots WHERE change = changes.id AND slots.status IN ('open', 'held'))"
+            " AND NOT EXISTS (SELECT 1 FROM slots WHERE change = changes.id AND slots.status = 'held')"
             " AND NOT EXISTS (SELECT 1 FROM changes AS undo WHERE undo.id = changes.undone_by)"
             " ORDER BY at LIMIT ?",
             (before, EXPIRE_BATCH),
@@ -223,6 +212,7 @@ class Snapshots:
         for id in purged:
             self._remove(id)
         self._empty_gone()
+        self._state.shrink()  # a person wants it gone now, from the database's log too
         return purged
 
     # ---------------------------------------------------------------- for people
@@ -273,6 +263,7 @@ class Snapshots:
             row = _held(db, id)
             if row is None:
                 return False
+            db.execute("DELETE FROM sealed WHERE change = ?", (id,))
             if status:
                 db.execute("UPDATE slots SET status = ?, size = 0 WHERE change = ?", (status, id))
             else:
@@ -319,7 +310,7 @@ def remove_tree(path: Path) -> None:
 
 
 def _held(db: Any, id: str) -> Any:
-    return db.execute("SELECT agent, size FROM slots WHERE change = ? AND status IN ('open', 'held')", (id,)).fetchone()
+    return db.execute("SELECT agent, size FROM slots WHERE change = ? AND status = 'held'", (id,)).fetchone()
 
 
 def _needed(db: Any, id: str) -> bool:
