@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from interlock import globs
 from interlock.guard.model import Action, Attribute, Kind, Risk, UndoClass, Verb
-from interlock.guard.policy.types import NameGlob, Place, PolicyModel, Seconds, Size
+from interlock.guard.policy.types import NameGlob, Place, PolicyModel, Seconds, Size, absolute
 
 _COMMON: Final = {
     "path": Kind.PATH,  # the real path of what is opened, or of what would be made
@@ -52,6 +53,20 @@ class RootSettings(PolicyModel):
 
     path: Place = Field(description="The folder, absolute or with ~/.")
     access: Literal["read", "write"] = Field(default="read", description="read, or write (which includes read).")
+    _written: str = PrivateAttr(default="")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_written(cls, value: Any, read: ModelWrapValidatorHandler[RootSettings]) -> RootSettings:
+        made = read(value)
+        given = value.get("path") if isinstance(value, Mapping) else None
+        made._written = absolute(given) if isinstance(given, str) else ""
+        return made
+
+    @property
+    def written(self) -> str:
+        """The path as the policy spells it, which may lead through links: people and agents go on calling it so."""
+        return self._written or str(self.path)
 
 
 class CleanUpMax(PolicyModel):

@@ -43,10 +43,21 @@ class Bounds:
         wanted += [(str(rule.path), True) for rule in section.clean_up.values()] if cleaning else []
         self.roots = Roots(wanted)
         self.paths = tuple(root.path for root in self.roots.roots)
+        spelled = {root.written: str(root.path) for root in section.roots if root.written != str(root.path)}
+        self._spelled = sorted(spelled.items(), key=lambda names: -len(names[0]))
 
     def parse(self, text: str) -> str:
-        """An argument as an absolute path, by its text alone. Raises Refused (invalid)."""
-        return parse(text, self.paths)
+        """An argument as an absolute path, by its text alone. Raises Refused (invalid).
+
+        A root that the policy names through a link may be named so here as well. No other link is looked at: whether
+        one is there, and where it leads, is nobody's business outside the roots.
+        """
+        path = parse(text, self.paths)
+        if self.roots.holding(path) is None:
+            for written, real in self._spelled:
+                if path == written or path.startswith(f"{written}/"):
+                    return real.rstrip("/") + path[len(written) :] or "/"
+        return path
 
     def root(self, path: str) -> Root | None:
         return self.roots.holding(path)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from admin.apart import Apart, Peer
 from attack_world import World
 
 
@@ -61,3 +65,51 @@ def test_a_restored_link_is_no_way_out(linked: World):
 def test_no_tool_makes_links(world: World):
     for tool in ("make_symlink", "make_hardlink", "create_link", "extract", "copy"):
         world.refused(tool, path="esc", target=str(world.outside))
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Iterator[tuple[Peer, Path, Path]]:
+    """A server whose policy names its root through a link; the link and the folder behind it."""
+    tmp_path.chmod(0o700)
+    apart = Apart(tmp_path.resolve())
+    real, link = apart.folder / "disk" / "app", apart.folder / "app"
+    real.mkdir(parents=True)
+    (real / "a.txt").write_text("inner\n")
+    (apart.folder / "secret.txt").write_text("SECRET-outside\n")
+    link.symlink_to(real)
+    apart.write_policy(
+        f"version: 1\nextends: development\nagent: tester\nfiles: {{roots: [{{path: {link}, access: write}}]}}\n"
+    )
+    peer = apart.peer()
+    yield peer, link, real
+    peer.close()
+
+
+def test_a_root_that_the_policy_names_through_a_link_is_called_so_by_agents_too(named: tuple[Peer, Path, Path]):
+    peer, link, real = named
+    for path in (f"{link}/a.txt", f"{real}/a.txt", "a.txt", f"{link}/./x/../a.txt"):
+        assert "inner" in peer.call("read_file", path=path).text
+    for tool, arguments in (
+        ("write_file", {"path": f"{link}/new/b.txt", "content": "b\n"}),
+        ("edit_file", {"path": f"{link}/a.txt", "edits": [{"old": "inner", "new": "other"}]}),
+        ("move_file", {"source": f"{link}/new/b.txt", "destination": f"{link}/c.txt"}),
+        ("delete_file", {"path": f"{link}/c.txt"}),
+    ):
+        done = peer.call(tool, **arguments)
+        assert not done.is_error and str(real) in done.text, done.text
+    assert "a.txt" in peer.call("list_directory", path=str(link)).text
+    assert (real / "a.txt").read_text() == "other\n" and link.is_symlink()
+
+
+def test_and_leads_nowhere_else(named: tuple[Peer, Path, Path]):
+    peer, link, real = named
+    for path in (f"{link}/../secret.txt", f"{link}-2/a.txt", str(link.parent), f"{link.parent}/disk"):
+        assert peer.call("read_file", path=path).code == "out_of_bounds"
+    for path in (str(link), f"{link}/", f"{link}/."):
+        assert peer.call("delete_file", path=path).code == "out_of_bounds"
+    link.unlink()
+    link.symlink_to(link.parent)
+    refused = peer.call("read_file", path=f"{link}/secret.txt")
+    assert refused.is_error and "SECRET-outside" not in refused.text
+    assert "inner" in peer.call("read_file", path=f"{link}/a.txt").text, "a root is opened once"
+    assert (real / "a.txt").exists()

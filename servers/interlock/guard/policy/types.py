@@ -45,7 +45,7 @@ def size(value: Any) -> int:
 
 def place(value: Any) -> Path:
     """A `~` or absolute path as a real path (links resolved as far as they exist). Raises ValueError."""
-    path = Path(os.path.realpath(_absolute(value)))
+    path = Path(os.path.realpath(absolute(value)))
     if ("*" in path.name or "?" in path.name) and not path.exists():
         raise ValueError("this is the path of one folder, and no glob: name each folder")
     return path
@@ -53,7 +53,7 @@ def place(value: Any) -> Path:
 
 def place_glob(value: Any) -> str:
     """A glob over real paths: `~` expanded, links resolved in the part before its first special character."""
-    text = _absolute(value)
+    text = absolute(value)
     globs.check(text)
     parts = text.split("/")
     plain = next((i for i, part in enumerate(parts) if globs.special(part)), len(parts))
@@ -139,7 +139,8 @@ def _text(value: Any) -> str:
     return value
 
 
-def _absolute(value: Any) -> str:
+def absolute(value: Any) -> str:
+    """A path as it is written: `~/` expanded, no doubled or last slash, links as they are. Raises ValueError."""
     text = _text(value)
     if text == "~" or text.startswith("~/"):
         home = os.environ.get("HOME") or str(Path.home())
