@@ -40,7 +40,10 @@ NAMES = (
     "my.env.md", "keys.py", "keyboard.txt", "pem.txt", "identity.txt", "git.md", ".github", "workflows.md",
     "secret.md", "password.txt", "a" * 251 + ".txt", "cafe\u0301.txt", "\ufb01le.txt", "a..b", "tilde~", "#hash#",
     "a@b", "!bang", "a&b", "k=v", "+1", "(1).txt", "`tick`", "a|b", "<x>", "10:30", "bin", ".claudette",
-    "cursor.md", "vscode.txt", "known_hosts.md", ".ignore",
+    "cursor.md", "vscode.txt", "known_hosts.md", ".ignore", "kubeconfig.go", "kubeconfig_test.py", "kubeconfig.md",
+    "id_rsa.md", "id_ed25519_test.go", "CLAUDE.md", "settings.json", "tasks.json", ".pre-commit-config.yaml",
+    ".editorconfig", ".dockerignore", ".gitignore", "Makefile", "Dockerfile", "shadow.css", "vault_pass.md", "config",
+    "credentials.py", "rooms", "kiro.md",
 )  # fmt: skip
 
 

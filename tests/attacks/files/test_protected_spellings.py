@@ -37,7 +37,11 @@ NEVER_WRITTEN = (
     "lib/site-packages/a.py", "sitecustomize.py", ".husky/pre-commit", ".envrc", ".direnv/x", ".vimrc",
     "secrets/db.yaml", "Secrets/db.yaml", "secrets./db.yaml", "customers/list.csv", "Customers/list.csv",
     "CUSTOMERS/sub/x", "customer\u017f/list.csv", "a.ledger", "A.Ledger", "हिन्दी/x", "\u0131ş\u0131k.txt",
-    "IŞIK.txt", "cron.d/job", "Library/LaunchAgents/x.plist",
+    "IŞIK.txt", "cron.d/job", "Library/LaunchAgents/x.plist", ".gitea/workflows/ci.yml", ".Forgejo/Actions/x.yml",
+    "Jenkinsfile", "jenkinsfile", ".travis.yml", "azure-pipelines.yml", "Bitbucket-Pipelines.yaml", ".buildkite/x.yml",
+    ".woodpecker.yml", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs", ".cargo/config.toml", ".kiro/settings/mcp.json",
+    ".roo/rules.md", ".roomodes", ".amazonq/rules/x.md", ".clinerules", "opencode.json", ".windsurfrules",
+    ".vault_pass", ".Vault-Pass.txt", "etc/shadow", "kubeconfig.md/x.yaml/kubeconfig", "kubeconfig.py.bak",
 )  # fmt: skip
 
 
@@ -62,12 +66,14 @@ NEVER_READ = (
     ".git/config", ".GIT/config", ".git./config", ".ssh/id_ed25519", ".SSH/known_hosts", "id_rsa", "ID_RSA",
     "id_rsa.old", "tls.key", "TLS.KEY", "tls.pem", "tls.pem.", "store.jks", "vault.kdbx", "secrets/db.txt",
     "SECRETS/db.txt", ".gnupg/x", ".config/gh/hosts.yml", ".bash_history", ".vault-token", "git~1/x",
-    "customers/a.csv", "Customers/A.csv",
+    "customers/a.csv", "Customers/A.csv", ".vault_pass", ".vault-pass.txt", ".passwd-s3fs", ".mylogin.cnf",
+    "etc/shadow", "etc/gshadow-", ".config/sops/age/keys.txt", ".config/op/config",
 )  # fmt: skip
 KEYS_ALONE = (
     ".env", ".ENV", ".env.local", ".Env.Test", "prod.env", ".env ", ".npmrc", ".netrc", "_NETRC", ".kube/config",
     "kubeconfig", ".aws/credentials", ".docker/config.json", "terraform.tfstate", ".pgpass", ".git-credentials",
-    ".envrc", ".s3cfg",
+    ".envrc", ".s3cfg", ".cargo/credentials.toml", ".gem/credentials", ".databrickscfg", "rclone.conf",
+    "credentials.tfrc.json", "kubeconfig-prod", "kubeconfig.yaml",
 )  # fmt: skip
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 PRIVATE: Final = (
     ".git", "git~1", ".hg", ".svn", ".ssh", ".gnupg", ".password-store", "secrets", ".secrets",
     "id_{rsa,dsa,ecdsa,ed25519,ecdsa_sk,ed25519_sk,xmss}*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore",
-    "*.kdbx", "*.ppk", "*.age", ".vault-token", ".azure", ".config/gcloud", ".config/gh", ".config/interlock",
-    "interlock-servers",
+    "*.kdbx", "*.ppk", "*.age", ".vault-token", ".vault{_,-}pass*", ".passwd-s3fs", ".mylogin.cnf", "etc/{g,}shadow*",
+    ".azure", ".config/gcloud", ".config/gh", ".config/{op,sops}", ".config/interlock", "interlock-servers",
     ".{bash,zsh,sh,python,node_repl,psql,mysql,sqlite,rediscli}_history", ".kube/cache",
     "application_default_credentials.json",
 )  # fmt: skip
@@ -36,20 +36,32 @@ PRIVATE: Final = (
 KNOWN_SECRET_FILES: Final = (
     ".env*", "*.env", "{.,_}netrc", ".npmrc", ".pypirc", ".git-credentials", ".pgpass", ".my.cnf", ".htpasswd",
     ".kube", "kubeconfig*", "*.kubeconfig", ".docker/config.json", ".dockercfg", ".dockerconfigjson", ".aws",
-    "*.tfstate", "*.tfstate.backup", ".terraformrc", ".s3cfg", ".boto",
+    "*.tfstate", "*.tfstate.backup", ".terraformrc", "credentials.tfrc.json", ".s3cfg", ".boto", "rclone.conf",
+    ".cargo/credentials*", ".gem/credentials", ".databrickscfg", ".snowsql",
 )  # fmt: skip
 
 # Read like any file, but never written: what starts programs, or tells clients and CI what to run.
 STEERING: Final = (
-    ".github/workflows", ".github/actions", ".gitlab-ci.yml", ".circleci", ".gitattributes", ".gitmodules",
+    ".{github,gitea,forgejo}/{workflows,actions}", ".gitlab-ci.yml", ".circleci", ".travis.yml", ".drone.yml",
+    ".buildkite", ".woodpecker{,.yml,.yaml}", "jenkinsfile", "{azure,bitbucket}-pipelines.{yml,yaml}",
+    ".gitattributes", ".gitmodules", ".yarnrc*", ".pnpmfile.cjs", ".cargo/config*",
     ".gitconfig", ".config/git", ".config/fish", ".config/autostart", ".config/systemd", ".local/bin",
     ".bashrc", ".bash_*", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc",
     ".tcshrc", ".login", ".inputrc", ".xprofile", ".xsession*", ".xinitrc", ".vimrc", ".vim", ".exrc", ".config/nvim",
     ".emacs*", ".direnv", ".mcp.json", "mcp.json", ".claude", ".claude.json", "claude_desktop_config.json",
-    ".cursor", ".cursorrules", ".vscode", ".idea", ".windsurf", ".codex", ".gemini", ".continue", ".aider*", ".zed",
+    ".cursor", ".cursorrules", ".vscode", ".idea", ".windsurf*", ".codex", ".gemini", ".continue", ".aider*", ".zed",
+    ".amazonq", ".cline*", ".junie", ".kiro", ".opencode", "opencode.json", ".roo*", ".trae",
     ".devcontainer", ".husky", "*.pth", "site-packages", "sitecustomize.py", "usercustomize.py",
     "crontab", "cron.d", "launchagents",
 )  # fmt: skip
+
+# Programs and pages that are about such files, and hold none.
+_ABOUT: Final = Matcher(
+    [
+        f"{name}*.{{adoc,c,cpp,cs,go,h,java,js,kt,md,php,py,rb,rs,rst,swift,ts}}"
+        for name in ("kubeconfig", "id_{rsa,ed25519}")
+    ]
+)
 
 PROTECTED: Final = (*PRIVATE, *KNOWN_SECRET_FILES, *STEERING)
 
@@ -166,7 +178,7 @@ def _pair(parent: str, part: str, change: bool) -> str | None:
 
 
 def _in(matchers: tuple[tuple[str, Matcher], ...], text: str) -> str | None:
-    if not any_of(matchers).matches(text):
+    if not any_of(matchers).matches(text) or _ABOUT.matches(text):
         return None
     return next(pattern for pattern, matcher in matchers if matcher.matches(text))
 
