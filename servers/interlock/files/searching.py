@@ -4,6 +4,12 @@ ripgrep's own output never reaches an answer: a name it gives is opened beneath 
 counts only if its redacted form matches (`patterns`). Protected files are not searched. It is told to read every file
 as text, so that nothing but the pattern decides which files are candidates. Candidates cost time, so they are small:
 how long a search takes says little of what is hidden in them. A large file is searched when it is named, and whole.
+
+What is opened here never blocks. What ripgrep opens can: a named pipe that is swapped in for a file, or is called
+.gitignore, holds one of its threads until `_FINDING` is over, and then the answer says that it stopped. There is no
+cheaper way: ripgrep has no option for it, and no filter of the kernel tells a pipe from a file. Handing it descriptors
+that were looked at takes five times as long (2,000 small files), reading them here a fifth more at best, and either
+still needs its walk, which opens the files that say what is ignored.
 """
 
 from __future__ import annotations
