@@ -1,10 +1,11 @@
-"""Names in other letters, text encoded twice, a token in base64: what nobody writes by accident hides nothing."""
+"""Names in other letters, text encoded many times, a token in base64: what nobody writes by accident hides nothing."""
 
 # ruff: noqa: RUF001
 
 from __future__ import annotations
 
 import base64
+import time
 import uuid
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ import pytest
 from redaction.fixtures import detector, hexadecimal, machine_made
 
 from interlock.redaction import engine
+from interlock.redaction.decoding import DEPTH
 
 DETECTOR = detector()
 TOKEN = machine_made(24, 21)
@@ -42,9 +44,31 @@ def test_a_word_of_two_alphabets_is_no_secrets_name_by_that(line: str) -> None:
     assert DETECTOR.redact(line).text == line
 
 
-def test_a_login_that_is_encoded_twice_goes() -> None:
-    address = quote(quote(f"https://user:{TOKEN}@host/x", safe=""), safe="")
-    assert TOKEN not in DETECTOR.redact(f"to={address}").text
+@pytest.mark.parametrize("times", range(1, DEPTH + 1))
+@pytest.mark.parametrize(
+    "text", [f"https://user:{TOKEN}@host/x", f"/x?a=1&password={TOKEN}&b=2", f'{{"api_key": "{TOKEN}", "b": "c d"}}']
+)
+def test_what_is_percent_encoded_goes_alone_however_often(times: int, text: str) -> None:
+    before, after = text.split(TOKEN)
+    for _ in range(times):
+        text, before, after = (quote(one, safe="") for one in (text, before, after))
+    for start, end in (("to=", "\n"), ("GET /cb?next=", " 200")):
+        shown = DETECTOR.redact(f"{start}{text}{end}").text
+        assert TOKEN not in shown and shown.startswith(start + before[:-1]) and shown.endswith(after + end)
+
+
+def test_text_of_many_layers_takes_time_by_its_length() -> None:
+    def spent(times: int) -> float:
+        text = "password=Walnut4711&"
+        for _ in range(times):
+            text = quote(text, safe="")
+        start = time.process_time()
+        DETECTOR.redact(text * (100_000 // len(text)))
+        return time.process_time() - start
+
+    once = min(spent(1) for _ in range(3))
+    assert min(spent(DEPTH) for _ in range(3)) < 2 * DEPTH * once
+    assert min(spent(DEPTH + 20) for _ in range(3)) < 2 * DEPTH * once
 
 
 def test_a_field_of_full_width_is_judged_by_its_name() -> None:

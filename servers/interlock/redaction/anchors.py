@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from .assigned import ASSIGNED
 from .commands import COMMANDS, PRINTED, PRINTED_NEAR
-from .decoding import HEXED
+from .decoding import HEXED, PERCENT
 from .disguised import DISGUISED
 from .shapes import SHAPES
 
@@ -25,6 +25,7 @@ class Anchor(NamedTuple):
 # Words that announce a secret wherever they stand in a name, and those that do only at its end.
 _LONG: Final = "pass|pwd|secret|token|key|auth|cred|cookie|session|mnemonic|bearer|signature|licen[sc]e|contrasena|motdepasse|senha"
 _SHORT: Final = "psk|pin|pat|pw|jwt|sas|sig|dsn|sid|salt|seed|hmac|otp|totp|xprv|webhook|community|pswd|psw|pepper"
+_P: Final = PERCENT.decode()
 _TAIL: Final = r"[\w.-]{0,32}"
 NAME: Final = rf"(?:(?:{_LONG}){_TAIL}|(?:{_SHORT})[\d_]{{0,3}})"
 _SEPARATOR: Final = r"(?:=>|:=|[:=]{1,2})"
@@ -73,7 +74,7 @@ ANCHORS: Final = (
         rf"{NAME}[\"'`)]{{0,2}}[ \t]{{1,2}}(?:(?:is|was|value|of|equals|to|=)[ \t:]{{1,2}})?[\"'`(]{{0,2}}[A-Za-z0-9+/_.~=-]{{16}}",
     ),
     Anchor("secret", r"kind[\"'\\]{0,4}[ \t]{0,3}:[ \t]{0,3}[\"'\\]{0,4}Secret[\s\"'\\,}]", caseless=False),
-    Anchor("percent", r"%(?:25)?3A(?:%(?:25)?2F|/){2}[^\s%&]{1,60}%(?:25)?3A[^\s&]{1,100}%(?:25)?40"),
+    Anchor("percent", rf"{_P}3A(?:{_P}2F|/){{2}}[^\s%&]{{1,60}}{_P}3A[^\s&]{{1,100}}{_P}40"),
     *(Anchor("disguised", one, caseless=False) for one in DISGUISED),
     Anchor("hexed", HEXED),
     Anchor("printed", PRINTED),

@@ -38,11 +38,15 @@ _SAFE: Final = "[bcdfghjklmnpqrstvwxz2456789]"  # without vowels, so that no wor
 _MADE: Final = re.compile(
     rf"(?:[A-Za-z]{{2,40}}/)?([a-z][a-z0-9-]*?)(?:-(?:{_SAFE}{{8,10}}|{_SAFE}{{5}}|vmss[0-9a-z]{{6}}|\d{{1,10}})){{1,3}}".encode()
 )
+_STACK: Final = re.compile(rb"([A-Za-z0-9]{1,60}(?:-[A-Za-z0-9]{1,60}){0,7})-[0-9A-Z]{12,13}")  # CloudFormation does so
 _KIND: Final = re.compile(rb"[A-Z][A-Za-z]{2,40}/")
-_API_SERVER: Final = re.compile(rb"apiserver-[a-z2-7]{26}")
+_ALGORITHM: Final = re.compile(rb"(?:SHA|AES|RSA|MD)[-_]?\d")  # SHA256withRSAandMGF1
+_FOLDER: Final = re.compile(rb"/[a-z]{2,40}/")  # a path from the root
+_DIGEST: Final = re.compile(rb"apiserver-[a-z2-7]{26}|applyset-[\w-]{43}-v1")  # in letters of its own
 _DIGITS: Final = re.compile(rb"\d+")
+_PART: Final = re.compile(rb"[A-Z]?[a-z\d]*|[A-Z\d]*|(?:[A-Z]?[a-z]+|[A-Z]+|\d+){0,3}")  # of a name, not of a token
 _SEPARATORS: Final = re.compile(rb"[-_+/]")
-_HUMP: Final = re.compile(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
+_HUMP: Final = re.compile(rb"[A-Z][a-z]{2,}|[a-z]{3,}|[A-Z]{4,}")
 # The letters that follow each letter in 97 % of the pairs of English words and of names in code.
 _FOLLOWS: Final = (
     b"abcdfgiklmnprstuvxy baceijlorsuy cacehiklorstu dadeilorsu eabcdefgilmnpqrstvwxy faefilortu "
@@ -74,15 +78,40 @@ def assigned(page: Page, end: int) -> None:
         page.add(start, stop, "random")
 
 
+def field(page: Page, name: bytes) -> None:
+    """The same where the name is a field's, and the text its whole value."""
+    if not page.found and is_named_token(name, page.data):
+        start = len(page.data) - len(page.data.lstrip())
+        page.add(start, len(page.data.rstrip()), "random")
+
+
+def is_named_token(name: bytes, value: bytes) -> bool:
+    """Whether a field is one token and nothing else. Without a name nothing is."""
+    if not name or len(value) < SHORTEST or not (bare := _FIELD.fullmatch(value)) or len(bare.group(1)) > LONGEST:
+        return False
+    return not says_public(name) and is_token(bare.group(1))
+
+
+_FIELD: Final = re.compile(rb"\s*([\w+/-]{%d,}={0,2})\s*" % SHORTEST)
+
+
 def is_token(value: bytes) -> bool:
     """Whether nothing but a generator writes this, and it is no digest, id or piece of data by its looks."""
     if kind := _KIND.match(value):
         value = value[kind.end() :]  # `Pod/web-0`: the whole, wherever it is one
-    if _HEX.fullmatch(value) or _UUIDS.fullmatch(value) or is_public(value):
+    if (
+        _HEX.fullmatch(value)
+        or _UUIDS.fullmatch(value)
+        or _FOLDER.match(value)
+        or is_public(value)
+        or _ALGORITHM.search(value)
+    ):
         return False
     if (text := _text(value)) is not None:  # `encoded` looks into it, but for one token that nothing announces
         return len(text) >= SHORTEST and _REST.fullmatch(text) is not None and is_token(text)
-    if _API_SERVER.fullmatch(value) or ((made := _MADE.fullmatch(value)) and not is_token(made.group(1))):
+    if _DIGEST.fullmatch(value) or ((made := _MADE.fullmatch(value)) and not is_token(made.group(1))):
+        return False
+    if (stack := _STACK.fullmatch(value)) and not is_token(stack.group(1)):
         return False
     named = _WORD_AND_HEX.fullmatch(value)
     if named and (named.end() - named.end(1) < SHORTEST or _worded(named.group(1)) >= 3):
@@ -91,11 +120,13 @@ def is_token(value: bytes) -> bool:
     runs, digits, separators, kinds = runs_of(bare)
     if len(set(bare)) < 10 or separators > 0.2 * len(bare) or kinds < 2:
         return False
-    if separators and all(len(part) < 10 or _worded(part) == len(part) for part in _SEPARATORS.split(bare)):
+    if separators and all(
+        (len(part) < 10 and _PART.fullmatch(part)) or _worded(part) == len(part) for part in _SEPARATORS.split(bare)
+    ):
         return False  # names joined together, paths
-    if digits < 2:
+    if digits < 2 or len(_DIGITS.findall(bare)) < 2:
         return runs >= 0.33 * len(bare) and _worded(bare) <= 0.25 * len(bare)
-    return len(_DIGITS.findall(bare)) >= 2 and _worded(bare) <= 0.45 * len(bare)
+    return _worded(bare) <= 0.45 * len(bare)
 
 
 def _worded(value: bytes) -> int:

@@ -10,6 +10,7 @@ from interlock.guard.model import Redacted
 
 from .containers import keys_only, known_container
 from .engine import BLOCK
+from .page import Page, Room
 from .placeholders import Numbers
 from .rules import Rules
 from .spans import PutBack, Span
@@ -33,18 +34,29 @@ class Detector:
 
     def redact(self, text: str, target: str = "") -> Redacted:
         """Replace every secret by a placeholder. `target` (a real path, say) salts ids and names the place."""
-        return self._redact(text, target, Numbers(self._key, target))
+        page = Page(text.encode("utf-8", "surrogatepass"))
+        return self._redact(text, page, Numbers(self._key, target), target)
 
     def redact_value(self, value: Any, target: str = "") -> tuple[Any, int]:
         """The same for JSON-like values, judged whole: keys stay, what stands under a secret's name goes."""
-        from .objects import plain_object, redact_object
+        from .objects import plain_object, redact_object, wants_look
 
         numbers = Numbers(self._key, target)
         texts: list[str] = []
         plain = plain_object(value, texts)
-        if self._nothing_in(texts):
-            return (value, 0) if plain else redact_object(value, Redacted, numbers)
-        return redact_object(value, lambda text: self._redact(text, "", numbers), numbers)
+        quiet = self._nothing_in(texts)
+        if quiet and plain:
+            return value, 0
+        room = Room(sum(map(len, texts)))
+
+        def redact(text: str, name: bytes) -> Redacted:
+            look = wants_look(name, text)
+            if quiet and not look:
+                return Redacted(text)
+            page = Page(text.encode("utf-8", "surrogatepass"), room=room)
+            return self._redact(text, page, numbers, name=name if look else None)
+
+        return redact_object(value, redact, numbers)
 
     def spans(self, text: str, target: str = "") -> list[Span]:
         """The secrets of a text with their places in it (code points), in order."""
@@ -55,7 +67,7 @@ class Detector:
         ascii_ = len(data) == len(text)
         spans: list[Span] = []
         byte = point = 0
-        for one in rules.find(data, target=target):
+        for one in rules.find(Page(data), target):
             placeholder = rules.placeholder(data, one, numbers).decode()
             if ascii_:
                 spans.append(Span(one.start, one.end, one.kind, placeholder))
@@ -103,10 +115,9 @@ class Detector:
         data = "\n".join(texts).encode("utf-8", "surrogatepass")
         return len(data) <= BLOCK and (self._rules or self._load()).untouched(data)
 
-    def _redact(self, text: str, target: str, numbers: Numbers) -> Redacted:
-        data = text.encode("utf-8", "surrogatepass")
-        rules = self._rules or self._load()
-        found = rules.find(data, target=target)
+    def _redact(self, text: str, page: Page, numbers: Numbers, target: str = "", name: bytes | None = None) -> Redacted:
+        rules, data = self._rules or self._load(), page.data
+        found = rules.find(page, target, name)
         if not found:
             return Redacted(text)
         numbers.take_all(data)

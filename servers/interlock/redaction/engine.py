@@ -18,7 +18,7 @@ from .anchors import REACH
 BLOCK: Final = 1 << 20  # bytes per scan: what one list of hits may cost
 SHIFT: Final = 12  # bits of a pattern's index in a hit: hits are plain numbers, thousands of them are cheap
 MASK: Final = (1 << SHIFT) - 1
-VERSION: Final = 3
+VERSION: Final = 4
 
 
 class Pattern(NamedTuple):

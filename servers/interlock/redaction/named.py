@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from .blocks import described, table
-from .decoding import entity, percent
+from .decoding import PERCENT, entity, percent
 from .keyed import LEAD, NAME_BYTES, explicit, next_line, take
 from .names import BENIGN, classify
 from .spelled import argument, element, said, spaced
@@ -36,7 +36,17 @@ _FOLLOWS: Final = re.compile(
     rb"|(?P<element>(?:[ \t][^<>\n]{0,80})?>(?=[^<\s]))"
     rb"|(?P<spaced>[ \t]{1,4}(?:as[ \t]|is[ \t])?N?[\"'`](?=[^\s\"']))"
     rb"|(?P<said>[\"'`)]{1,2}[ \t]{1,2}[\"'`(]{0,2}(?=[A-Za-z0-9+/_.~=-]{16}))"
-    rb"|(?P<percent>(?:%(?:25)?2[27])?(?:%20)?%(?:25)?3[ADad](?:%20)?(?:%(?:25)?2[27])?(?=[^\s&%]))"
+    rb"|(?P<percent>(?:"
+    + PERCENT
+    + rb"2[27])?(?:"
+    + PERCENT
+    + rb"20)?"
+    + PERCENT
+    + rb"3[ADad](?:"
+    + PERCENT
+    + rb"20)?(?:"
+    + PERCENT
+    + rb"2[27])?(?=[^\s&%]))"
     rb"|(?P<entity>&(?:quot|#34|#39|apos);[ \t]{0,3}(?:[:=]|=&gt;)[ \t]{0,3}&(?:quot|#34|#39|apos);(?=[^\s&]))"
     rb"|(?P<bare>[ \t]{3,40}(?=[A-Za-z0-9+/_.~=-]{16}))"
 )
@@ -47,7 +57,7 @@ _TELLING: Final = re.compile(rb"\d|[^\w\s-]")  # what a column's title has not
 
 
 class Named:
-    def __init__(self, find: Callable[[bytes, int], list[Found]]) -> None:
+    def __init__(self, find: Callable[[Page], list[Found]]) -> None:
         self._find = find
 
     def __call__(self, page: Page, end: int) -> None:

@@ -110,6 +110,15 @@ _NEUTRAL: Final = _set(
     "current previous backup main base override bytes hex decoded encoded env qa uat admin root rw ro readonly v1 v2 "
     "v3 local ci key1 key2 a b secure encrypted"
 )
+# In a mapping under a secret's name: what the secret itself stands under,
+_CARRIERS: Final = (_NEUTRAL - _set("env encrypted secure")) | _set("default val content contents primary secondary")
+# and what is said about it, beside the endings that say so of any name.
+_DESCRIBING: Final = _BENIGN_LAST | _set(
+    "author bin component condition deprecated digits encrypted engines enum environment external funding gid hasher "
+    "hashing help homepage keepers maximum minimum operator permission permissions property repository resolution "
+    "resolved secure shape special strategy tag target tooltip unit widget"
+)
+_MANY: Final = _set("passwords passphrases passcodes secrets tokens apikeys")
 _NO_KEYS: Final = _set(
     "hotkey whiskey lackey passkey partitionkey primarykey foreignkey cachekey sortkey idempotencykey"
 )
@@ -136,6 +145,24 @@ def says_public(name: bytes) -> bool:
     """Whether a name says that what it stands for is random without being a secret."""
     words = {word.lower() for word in WORDS.findall(name[-120:])}
     return bool(words & _PUBLIC_WORDS or words & _ANYWHERE)
+
+
+def carries(name: bytes) -> bool:
+    """Whether what stands under it, in a mapping under a secret's name, is the secret: `value`, `default`, `prod`."""
+    words = {word.lower() for word in WORDS.findall(name[-120:])}
+    return all(word in _CARRIERS or word.isdigit() for word in words)
+
+
+def describes(name: bytes) -> bool:
+    """Whether what stands under it there is said about the secret: `type`, `minLength`, `secretKeyRef`."""
+    words = [word.lower() for word in WORDS.findall(name[-120:])]
+    return bool(words and (words[-1] in _DESCRIBING or _ANYWHERE & set(words)))
+
+
+def holds_many(name: bytes) -> bool:
+    """Whether a mapping under it has a secret under each name: `passwords`, `apiTokens`."""
+    words = [word.lower() for word in WORDS.findall(name[-120:])]
+    return bool(words and (words[-1] in _MANY or words[-2:] == [b"api", b"keys"]))
 
 
 def narrow(text: bytes) -> bytes:

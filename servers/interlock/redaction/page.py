@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .spans import Found
+
+_UNPACKED: Final = 1 << 20
+
+
+class Room:
+    """Bytes that may still be unpacked: a few bytes of gzip make a thousand times as many, of gzip again."""
+
+    def __init__(self, size: int) -> None:
+        self.left = _UNPACKED + size
 
 
 class Page:
-    def __init__(self, data: bytes, depth: int = 0) -> None:
+    def __init__(self, data: bytes, above: Page | None = None, room: Room | None = None) -> None:
+        """`above`: where this text stood encoded."""
         self.data = data
         self.found: list[Found] = []
-        self.depth = depth  # how often the text was decoded already
+        self.depth: int = above.depth + 1 if above else 0  # how often the text was decoded already
+        self.room: Room = above.room if above else room or Room(len(data))
         self.bare: tuple[int, int] = (0, 0)  # the last value without quotes: where it starts and ends
         self.pem_done = 0
         self.decoded = 0  # base64 runs before this place were decoded already

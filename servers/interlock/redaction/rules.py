@@ -87,6 +87,7 @@ class Rules:
         self.engine, listed = open_engine(patterns, digest, cache)
         self._means = [(one.rule, one.width) for one in listed]
         self._by_anchor = [families[anchor.family] for anchor in ANCHORS] + [families["encoded"]]
+        self._whole, self._field = decoding.whole, assigned.field
         self._sources = _compile_sources(settings)
         self._extras = _compile_extra(settings)
         self._shapes: dict[int, tuple[re.Pattern[bytes], bool]] = {}
@@ -95,9 +96,9 @@ class Rules:
         """Whether no pattern hits at all: then `find` finds nothing, in the whole or in any part of it."""
         return not self._extras and not any(True for _ in self.engine.hits(data, 0, len(data)))
 
-    def find(self, data: bytes, depth: int = 0, target: str = "") -> list[Found]:
-        """Every secret, merged and in order."""
-        page = Page(data, depth)
+    def find(self, page: Page, target: str = "", name: bytes | None = None) -> list[Found]:
+        """Every secret, merged and in order. `name`: of the field whose whole value the text is."""
+        data = page.data
         streak = last = flood = 0
         floods: dict[int, int] = {}
         means, families, token = self._means, self._by_anchor, self._token
@@ -119,8 +120,12 @@ class Rules:
                     families[-1 - rule](page, end)
         for start, end in floods.items():
             page.add(start, end, "flood")
+        if page.depth or name is not None:
+            self._whole(page, self.find)
+        if name is not None:
+            self._field(page, name)
         found = page.found
-        if not depth:
+        if not page.depth:
             if target and (container := known_container(target, "")):
                 found += container_spans(data, container)
             self._extra(data, found)

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from .keyed import LEAD, NAME_BYTES, TO_NAME, quoted_end, take
 from .names import BENIGN, HUMAN, STRONG, classify
-from .values import is_secret, looks_random, wordy
+from .values import is_chosen, is_secret, looks_random, wordy
 
 if TYPE_CHECKING:
     from .page import Page
 
 _BACK: Final = 160  # how far before a value its name may begin
 _DIGITS: Final = re.compile(rb"(\d{4,64})(?=[\s,;&)\]}]|$)")
-_CHOSEN: Final = re.compile(
-    rb"(?i)^(?!\W|.*(?:sha|md5|aes|rsa|utf|base64|scram|25519|x509|http|\.\w{2,4}$))(?=.*(?:\d\d|[!@#$%^&*?+~]))"
-)
 CREDENTIAL_BYTES: Final = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"+/_.~=-" else 32 for c in range(256))
 _CREDENTIAL: Final = re.compile(rb"[A-Za-z0-9+/_.~=-]+")
 
@@ -66,7 +63,7 @@ def argument(page: Page, end: int) -> None:
         value = data[start:tail]
         if not (
             (is_secret(value, STRONG, True) and not wordy(value))
-            or (force == HUMAN and (_CHOSEN.search(value) or b"define(" in head[-100:]))
+            or (force == HUMAN and (is_chosen(value) or b"define(" in head[-100:]))
         ):
             return
     take(page, start, force if flag else min(force, HUMAN), kind, head, len(name_end) - len(name), b" ", loose=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .keyed import BARE
+from .page import Page
 from .spans import Found
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Stream:
         if self._inside:
             return self._leave(final)
         window = bytes(self._held if final else self._held[: self._done + BLOCK + _AHEAD])
-        everything = self._rules.find(window)
+        everything = self._rules.find(Page(window))
         for one in everything:
             if one.start < self._done < one.end:  # the rest of what went out as a placeholder
                 self._forget(one.end)

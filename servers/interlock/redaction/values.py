@@ -170,6 +170,24 @@ def _is_human(value: bytes, quoted: bool) -> bool:
     return not (not quoted and len(value) < 4)
 
 
+def is_chosen(value: bytes) -> bool:
+    """Whether it reads like a password rather than like a word for one, or for how it is kept."""
+    return _CHOSEN.search(value[:_LOOK]) is not None
+
+
+def is_description(value: bytes) -> bool:
+    """Whether it rather says something about a secret: a version, the name of a variable."""
+    return _DESCRIPTION.fullmatch(value[:_LOOK]) is not None
+
+
+_CHOSEN: Final = re.compile(
+    rb"(?i)^(?!\W|.*(?:sha|md5|aes|rsa|utf|base64|scram|25519|x509|http|\.\w{2,4}$))(?=.*(?:\d\d|[!@#$%^&*?+~]))"
+)
+_DESCRIPTION: Final = re.compile(
+    rb"[\^~<>=v]{0,3}\d{1,6}(?:\.[\dx*]{1,6}){1,4}(?:[-+][\w.]{1,40})?|v\d{1,3}(?:alpha|beta|rc)\d{1,3}|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+)
+
+
 def wordy(value: bytes) -> bool:
     """Words joined into a name, as in code: most of it is lower-case runs, hardly a digit."""
     runs = _LOWER.findall(value)
