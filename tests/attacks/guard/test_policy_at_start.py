@@ -120,6 +120,20 @@ REFUSED: dict[str, str | bytes] = {
     "confinement off": GOOD + "confine: off\n",
     "a state that is relative": GOOD + "state: state\n",
     "a state in nothing": GOOD + "state: ''\n",
+    "a profile by an address": GOOD.replace("development", "https://example.com/policy.yaml"),
+    "a profile that is itself": GOOD.replace("development", "~/config/interlock/policy.yaml"),
+    "an agent of two lines": GOOD.replace("tester", '"a\\nb"'),
+    "an agent that is a path": GOOD.replace("tester", "../admin"),
+    "a root that follows links": GOOD.replace("access: write", "access: write, follow: true"),
+    "a rule of two effects": GOOD + "rules: {a: {allow: files.write, deny: files.write}}\n",
+    "a rule that is a word": GOOD + "rules: {a: allow}\n",
+    "all for an action": GOOD + "rules: {a: {allow: all}}\n",
+    "an override of nothing": GOOD + "rules: {a: {allow: files.write, overrides: [development.nope]}}\n",
+    "half a limit": GOOD + "limits: {calls: {max: 10}}\n",
+    "a limit of no time": GOOD + "limits: {calls: {max: 10, per: 0s}}\n",
+    "a limit with marks": GOOD + "limits: {calls: {max: 1_000, per: 1m}}\n",
+    "a clean-up of everything": GOOD + "  clean_up: {a: {path: /, match: ['*'], older_than: 1s}}\n",
+    "a clean-up upwards": GOOD + "  clean_up: {a: {path: /srv/a, match: ['../*'], older_than: 1s}}\n",
 }  # fmt: skip
 
 
@@ -154,6 +168,21 @@ def test_an_odd_policy_is_refused_at_once(apart: Apart, name: str) -> None:
     assert not (apart.folder / "PWNED").exists()
     said = str(caught.value)
     assert len(said) < 20_000 and not any(ord(c) < 32 and c not in "\n\t" for c in said)
+
+
+HINTS = {
+    "a limit with marks": "write it in digits alone",
+    "octal": "write it in digits alone",
+    "confinement off": "YAML 1.2 knows only true and false",
+    "an agent that is a path": "it is of the form ^[a-zA-Z0-9]",
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_a_hint_is_about_the_value(apart: Apart, name: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        load(put(apart, REFUSED[name]))
+    assert HINTS[name] in caught.value.hint
 
 
 ACCEPTED: dict[str, tuple[str | bytes, Callable[[Apart], str]]] = {

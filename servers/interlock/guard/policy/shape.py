@@ -41,7 +41,7 @@ def shape_problems(model: type[BaseModel], tree: Node, error: ValidationError) -
             problems.append(at(node, f"`{'.'.join(str(part) for part in rest) or key}` is missing here"))
         else:
             name = f"`{key}`: " if key and not key.isdecimal() else ""
-            problems.append(at(node, name + _message(one), _hint(node)))
+            problems.append(at(node, name + _message(one), _hint(one, node)))
     return problems
 
 
@@ -58,8 +58,12 @@ def _message(one: Any) -> str:
     return str(one["msg"]).removeprefix("Value error, ")
 
 
-def _hint(node: Node) -> str:
-    return "YAML 1.2 knows only true and false" if isinstance(node.value, Ambiguous) else ""
+def _hint(one: Any, node: Node) -> str:
+    if one["type"] == "string_pattern_mismatch":
+        return f"it is of the form {one['ctx']['pattern']}"
+    if not isinstance(node.value, Ambiguous):
+        return ""
+    return "write it in digits alone" if one["type"].startswith("int_") else "YAML 1.2 knows only true and false"
 
 
 def _find(tree: Node, location: list[Any]) -> tuple[Node, list[Any], Node | None, str]:
