@@ -127,6 +127,32 @@ def test_what_is_said_about_a_secret_stays(value: dict[str, Any]) -> None:
     assert DETECTOR.redact_value(value) == (value, 0)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password:\n  value: {}\n", "db:\n  password:\n    type: string\n    default: '{}'\n  port: 5432\n", "passwords:\n  - value: {}\n",
+        "password:\n  prod: {}  # rotate\n", '"password": {{\n  "type": "string",\n  "default": "{}"\n}}', '{{"password": {{"value": "{}"}}}}',
+        "+password:\n+  value: {}\n",
+    ],
+)  # fmt: skip
+def test_the_same_goes_in_the_text_of_a_document(text: str) -> None:
+    before, _, after = text.format("\0").partition("\0")
+    shown = DETECTOR.redact(text.format(CHOSEN)).text
+    assert CHOSEN not in shown and shown.startswith(before) and shown.endswith(after)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password:\n  type: string\n  minLength: 8\n  description: default value no. 12\n", "password:\n  default: ${DB_PASSWORD}\n",
+        "password:\n  valueFrom:\n    secretKeyRef:\n      name: value-2024\n      key: default-2024\n", "password:\nvalue: Ordinary2024\n",
+        "token:\n  default: true\n  value: {{ .Values.token }}\n", '"password": {"type": "string", "default": ""}, "default": "Ordinary2024"',
+    ],
+)  # fmt: skip
+def test_what_is_said_about_it_stays_in_the_text_of_a_document(text: str) -> None:
+    assert DETECTOR.redact(text).text == text
+
+
 # ---------------------------------------------------------------- packed data
 
 NAMELESS = f"login for db.pwd: '{CHOSEN}'\n".encode()  # nothing that shows through base64

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from .names import BENIGN, HUMAN, STRONG, WEAK, classify
+from .names import BENIGN, HUMAN, STRONG, WEAK, carries, classify
 from .values import is_secret, looks_random
 
 if TYPE_CHECKING:
@@ -333,9 +333,40 @@ def next_line(page: Page, end: int) -> None:
         return
     if re.match(rb"[\w.-]{1,80} +[\w(]", text) and not head.strip(b" \t+"):
         return  # words: a sentence, or code under an `if password:`
-    if re.match(rb"[\w.\"'-]{1,80}\s{0,8}:?=?[:=](?:\s|$)", text) or head.strip(b" \t+\"'"):
+    if re.match(rb"[\w.\"'-]{1,80}\s{0,8}:?=?[:=](?:\s|$)", text):
+        _mapping(page, line_at, indent, force, kind)
+        return
+    if head.strip(b" \t+\"'"):
         return
     take(page, start, force, kind, b" " + head, 0, b":", loose=True)
+
+
+_MEMBER: Final = re.compile(
+    rb"([ \t+-]*)[\"']?([\w.-]{1,40})[\"']?:[ \t]{1,40}(?:[\"'](?=[^\"'\s])|(?=[^\s\"'#&*!|>\[{]))"
+)
+_MEMBERS: Final = 12  # lines below a name that are looked at
+
+
+def _mapping(page: Page, line_at: int, indent: int, force: int, kind: str) -> None:
+    """YAML: a mapping under a secret's name, which may hold it under `value`, `default` and the like."""
+    data = page.data
+    inner = -1
+    for _ in range(_MEMBERS):
+        line = _LINE.match(data, line_at, line_at + 400)
+        member = _MEMBER.match(data, line_at, line_at + 160) if line else None
+        if line is None:
+            return
+        depth = len(line.group()) - len(line.group().lstrip(b" \t+-"))
+        inner = depth if inner < 0 else inner
+        if depth <= indent:
+            return
+        if member and depth == inner and carries(member.group(2)):
+            take(
+                page, member.end(), force, kind, data[max(0, member.end() - _BACK) : member.end()], 0, b":", loose=True
+            )
+        line_at = data.find(b"\n", line.end(), line.end() + 400) + 1
+        if not line_at:
+            return
 
 
 def _block(page: Page, line_at: int, indent: int, force: int, kind: str) -> None:
