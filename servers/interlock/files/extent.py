@@ -51,7 +51,7 @@ class Extent:
     children: tuple[Child, ...] = ()  # at most NAMED, in order of their paths
     rest: int = 0  # entries beyond those
     rest_size: int = 0
-    protected: bool = False
+    protected: str = ""  # the first protected path in it, or in it where it would be moved to
     own: bool = False
     mount: bool = False
 
@@ -69,7 +69,8 @@ def extent(
         return Extent(1, _held(found), False, top_mark, own=own)
     if any(root.startswith(real + "/") or root == real for root in bounds.paths):
         raise Refused(Code.OUT_OF_BOUNDS, f"{shown(real)} holds a root of the policy", hint="name what is inside it")
-    size, protected, mount = 0, False, mounts_below(real)
+    size, mount = 0, mounts_below(real)
+    protected: tuple[int, str] | None = None
     marks: list[bytes] = []
     names: list[bytes] = []
     children: list[Child] = []
@@ -86,8 +87,10 @@ def extent(
             if len(children) < NAMED:
                 children.append(child)
                 named += child.size
-            for top_path in (real, to) if to else (real,):
-                protected = protected or bounds.protected(f"{top_path}/{entry.path}", change=True)
+            for number, top_path in enumerate((real, to) if to else (real,)):
+                path = f"{top_path}/{entry.path}"
+                if (not protected or (number, path) < protected) and bounds.protected(path, change=True):
+                    protected = (number, path)
             mount = mount or (entry.is_folder and entry.stat.st_dev != found.st_dev)
     finally:
         os.close(top)
@@ -100,7 +103,7 @@ def extent(
         children=tuple(sorted(children, key=lambda child: child.path)),
         rest=len(marks) - len(children),
         rest_size=size - named,
-        protected=protected,
+        protected=protected[1] if protected else "",
         own=own,
         mount=mount,
     )

@@ -54,6 +54,9 @@ def look_move(files: Files, call: Call) -> Look:
             return Look(tuple(actions))
         found = extent(bounds, source.parent, source.name, source.real, source.stat, target.real)
         _refuse(source, target, found)
+        if found.protected:  # what it is refused for is named
+            verb = "move" if found.protected.startswith(f"{source.real}/") else "write"
+            return Look((bounds.action(verb, found.protected), *actions))
         return _look(files, bounds, (source, path), (target, to), found)
     except OSError as error:
         raise failed(error, source.real) from None
@@ -111,7 +114,7 @@ def _look(files: Files, bounds: Bounds, source: tuple[Place, str], target: tuple
         size=found.size,
         tree=found.tree,
     )
-    top = bounds.with_flags(top, protected=found.protected or bool(top.attributes["protected"]), own=found.own)
+    top = bounds.with_flags(top, own=found.own)
     written = _written(files, bounds, target, here, onto, found)
     header = (
         f"{shown(here.real)}: moved to {shown(there.real)} ({counted(found.files, 'entry')}, {size_text(found.size)})"

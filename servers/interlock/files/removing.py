@@ -59,8 +59,9 @@ def look_delete(files: Files, call: Call) -> Look:
             files=found.files,
             size=found.size,
         )
-        flags = {"tree": found.tree, "protected": found.protected or bool(action.attributes["protected"])}
-        action = bounds.with_flags(action, **flags)
+        action = bounds.with_flags(action, tree=found.tree)
+        if found.protected:  # what it is refused for is named
+            return Look((bounds.action("delete", found.protected), action))
         if refused_by_name(action):
             return Look((action,))
         step = take(files, bounds, place, 0, found)
@@ -144,7 +145,7 @@ def _clean_up(
     steps: list[Step] = []
     lines: list[str] = []
     count = size = 0
-    protected = own = False
+    protected, own = "", False
     effects: list[str] = []
     entries: list[Action] = []
     for number, name in enumerate(chosen):
@@ -163,7 +164,7 @@ def _clean_up(
                     f"({rule.max.files} entries, {size_text(rule.max.size)})",
                     hint="a person raises `max` in the policy, or cleans up by hand once",
                 )
-            protected = protected or found.protected or bounds.protected(place.real, change=True)
+            protected = protected or (place.real if bounds.protected(place.real, change=True) else found.protected)
             own = own or found.own
             steps.append(take(files, bounds, place, number, found))
             effects.append(found.mark)
@@ -176,8 +177,9 @@ def _clean_up(
     action = bounds.change(
         "clean_up", path, name=args.name, files=count, size=size, effect=files.reader.digest(" ".join(effects))
     )
-    flags = {"protected": protected or bool(action.attributes["protected"]), "own": own}
-    action = bounds.with_flags(action, **flags)
+    action = bounds.with_flags(action, own=own)
+    if protected:
+        return Look((bounds.action("clean_up", protected, name=args.name), action))
     if not steps and not dry and not refused_by_name(action):
         raise Refused(
             Code.INVALID, f"there is nothing to clean up for {shown(args.name)}", hint="nothing is old enough"

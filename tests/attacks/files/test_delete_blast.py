@@ -23,6 +23,18 @@ def test_no_tree_with_something_protected_in_it(world: World):
         assert world.refused("delete_file", path=path).startswith("protected")
 
 
+def test_what_a_tree_is_refused_for_is_named(world: World):
+    for name in ("one/two/.env", "one/z/id_rsa", "one/a.txt", "innocent/hooks/x"):
+        (world.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (world.root / name).write_text("x\n")
+    named = str(world.root / "one/two/.env")
+    assert f" {named}:" in world.refused("delete_file", path="one")
+    assert f" {named}:" in world.refused("move_file", source="one", destination="elsewhere")
+    assert f" {world.root}/.husky" in world.refused("move_file", source="innocent", destination=".husky")
+    (world.root / "innocent/.git").mkdir()
+    assert f" {world.root}/innocent/.git:" in world.refused("move_file", source="innocent", destination="x")
+
+
 def test_many_files_at_once_need_a_person(world: World):
     (world.root / "many").mkdir()
     for i in range(150):
