@@ -24,6 +24,9 @@ def test_lines_by_regex_and_by_text(server: FilesServer, work: Path):
     assert body(text) == "src/a.py (41 B)\n2: def main():\n" and "1 matching line in 1 file" in text
     assert "b.txt" in server.call("search_files", path=".", pattern="[x]", literal=True)
     assert "nothing" in server.call("search_files", path=".", pattern="^NOTHING$", ignore_case=True)
+    for spelled in ("(?i)NOTHING", "(?P<word>nothing)", "(?i)(?<word>NO)thing"):
+        assert "1 matching line" in server.call("search_files", path=".", pattern=spelled)
+    assert "0 matching lines" in server.call("search_files", path=".", pattern="(?i)nothing", literal=True)
     assert "0 matching lines" in server.call("search_files", path="src", pattern="nothing")
     assert body(server.call("search_files", path="src/a.py", pattern="os", context=1)).splitlines()[1:] == [
         "1: import os",
@@ -38,7 +41,9 @@ def test_files_by_glob(server: FilesServer, work: Path):
         (work / name).touch()
     assert body(server.call("search_files", path=".", glob="*.py")).split() == ["a.py", "x/.hidden.py", "x/b.py"]
     assert body(server.call("search_files", path=".", glob="x/**/*.ts")).split() == ["x/y/c.ts"]
-    for glob in ("!*.py", "/etc/*"):
+    for glob in ("./x/**/*.ts", f"{work}/x/**/*.ts", f"{work}/./x/**/*.ts"):
+        assert body(server.call("search_files", path=str(work), glob=glob)).split() == ["x/y/c.ts"]
+    for glob in ("!*.py", "/etc/*", f"{work}-other/*", f"{work}//etc/*", ".//etc/*"):
         assert server.refused("search_files", path=".", glob=glob).startswith("invalid")
     assert server.refused("search_files", path=".").startswith("invalid")
     assert "glob is not valid" in server.refused("search_files", path=".", glob="a[")
@@ -53,7 +58,24 @@ def test_a_pattern_is_a_pattern(server: FilesServer, work: Path, pattern: str):
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"\C", r"\p{L}", "(?i)x", "(?P<n>x)", "[a", "a{1,2000}", "\\", "a\nb", "(", "*", r"\Qx\E"]
+    "pattern",
+    [
+        r"\C",
+        r"\p{L}",
+        "x(?i)y",
+        "(?-i)x",
+        "(?<=a)x",
+        "(?<!a)x",
+        "(?P=n)",
+        "(?P<1>x)",
+        "[a",
+        "a{1,2000}",
+        "\\",
+        "a\nb",
+        "(",
+        "*",
+        r"\Qx\E",
+    ],
 )
 def test_what_the_engines_do_not_share_is_refused(server: FilesServer, pattern: str):
     assert server.refused("search_files", path=".", pattern=pattern).startswith("invalid")

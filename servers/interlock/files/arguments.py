@@ -6,9 +6,9 @@ Bounds are checked here too, but kept out of the schemas: a model learns them fr
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from interlock.schemas import at_most, between
 
@@ -64,6 +64,16 @@ class SearchFiles(Arguments):
     context: Annotated[int, between(0, 10)] = Field(default=0, description="lines around")
     limit: Annotated[int, between(1, 1000)] = 100
     ignored: bool = Field(default=False, description="also git-ignored files")
+
+    @model_validator(mode="after")
+    def _glob_below_the_path(self) -> Self:
+        """A glob is relative to `path`; `./*.py`, and one that repeats the path, are meant so too."""
+        glob = self.glob.removeprefix(f"{self.path.rstrip('/')}/")
+        while glob.startswith("./"):
+            glob = glob[2:]
+        if glob != self.glob:
+            self.glob = glob
+        return self
 
 
 class FileInfo(Arguments):

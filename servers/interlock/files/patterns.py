@@ -7,6 +7,7 @@ for each engine (`\w` is ASCII in both, `$` before a CR too, classes without set
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,8 @@ _POSIX: Final = {
     "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "digit": "0-9", "lower": "a-z", "upper": "A-Z", "space": _CLASSES["s"],
     "xdigit": "0-9A-Fa-f", "word": "0-9A-Za-z_", "blank": "\\t ", "punct": "!-/:-@\\[-`{-~",
 }  # fmt: skip
+_ANY_CASE: Final = "(?i)"  # where models write ignore_case
+_NAMED: Final = re.compile(r"\?P?<[A-Za-z_]\w{0,63}>", re.ASCII)  # a group's name, which nothing here asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ def compile_pattern(text: str, *, literal: bool, ignore_case: bool) -> Pattern:
         text.encode()
     except UnicodeEncodeError:
         raise _bad("the pattern holds half a character") from None
+    if not literal and text.startswith(_ANY_CASE):
+        text, ignore_case = text.removeprefix(_ANY_CASE), True
     spelled = ignore_case and not text.isascii()  # both cases written out: the engines' tables of letters may differ
     ignore_case = ignore_case and not spelled
     if literal:
@@ -142,6 +147,9 @@ class _Translation:
             return "(?:", "(?:"
         if self._text[self._at : self._at + 2] == "?:":
             self._at += 2
+            return "(?:", "(?:"
+        if named := _NAMED.match(self._text, self._at):
+            self._at = named.end()
             return "(?:", "(?:"
         raise _bad("only plain groups (...) and (?:...) are supported", "for case use ignore_case")
 
