@@ -130,14 +130,12 @@ class Shower:
         elif isinstance(made.get("binaryData"), dict):
             made["binaryData"] = {k: self._fingerprint(v, target) for k, v in made["binaryData"].items()}
             hidden = len(made["binaryData"])
-        if made.get("kind") == "ConfigMap" and isinstance(made.get("data"), dict):
-            made["data"] = {k: self._as_line(k, v, target) for k, v in made["data"].items()}
-        made, packed = read_as_meant(self._detector, made, lambda text: self._mark(text.encode(), target))
+        made, told = read_as_meant(self._detector, made)
         redacted, count = self._detector.redact_value(made, target)
         assert isinstance(redacted, dict)
         if one.get("kind") == "Secret":
             redacted["data"] = made["data"]
-        return redacted, count + hidden + packed
+        return redacted, count + hidden + told
 
     def hidden(self, raw: Any, redacted: Any) -> set[str]:
         """The texts that redaction took out of an object, to be taken out of any other form of it as well."""
@@ -190,14 +188,6 @@ class Shower:
         except ValueError:
             raw = str(encoded).encode()
         return f"[secret:of-{len(raw)}-bytes:{self._mark(raw, target)}]"
-
-    def _as_line(self, key: str, value: Any, target: str) -> Any:
-        """A setting as it reads with its name before it: some tokens show only so."""
-        head = f"{key}: "
-        if not isinstance(value, str) or "\n" in value.strip():
-            return value
-        text = self._detector.redact(head + value, target).text
-        return text[len(head) :] if text.startswith(head) else value
 
     def _mark(self, raw: bytes, target: str) -> str:
         return hashlib.blake2b(target.encode() + b"\0" + raw, key=self._key[:64], digest_size=8).hexdigest()
