@@ -38,10 +38,8 @@ MARKS: Final = ("password", "passwd", "secret", "token", "api_key", "apiKey", "a
 
 def encoded_marks(beginnings: list[str]) -> list[str]:
     """What base64 turns each mark into, wherever in the text it stands: the characters that do not depend on neighbours."""
-    words = {form for mark in MARKS for form in (mark, mark.upper(), mark.capitalize(), mark.title())} | {
-        PACKED,
-        *beginnings,
-    }
+    words = {form for mark in MARKS for form in (mark, mark.upper(), mark.capitalize(), mark.title())}
+    words |= {PACKED, *beginnings}
     twice = _pieces({PACKED, *(mark for mark in MARKS if len(mark) > 5 and mark.isalpha())})
     return sorted({PACKED, *_pieces(words), *_pieces(twice)})
 
