@@ -6,7 +6,7 @@ from typing import Final
 
 from .spans import Found
 
-_UNPACKED: Final = 1 << 20
+_UNPACKED: Final = 1 << 19
 
 
 class Room:
