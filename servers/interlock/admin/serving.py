@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import re
 import sys
 
 
@@ -53,9 +54,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     broker = start_broker()
     # structlog loads rich for a console that a server never shows: 5 MB and a tenth of the start.
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    from interlock.guard.errors import Broken
+    from interlock.guard.policy.model import AGENT
     from interlock.serve import Options, run
 
     try:
+        if arguments.agent and re.fullmatch(AGENT, arguments.agent) is None:
+            raise Broken("--agent is no name of an agent", hint="letters, digits, `.`, `_` and `-`, at most 64")
         return run(arguments.name, Options(arguments.policy, arguments.home, arguments.agent), broker)
     finally:
         broker.close()

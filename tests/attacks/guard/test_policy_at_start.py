@@ -306,3 +306,14 @@ def test_a_policy_in_the_working_directory_is_not_found(apart: Apart, name: str)
     )
     assert done.returncode == 0 and '"readonly"' in done.stdout and str(apart.policy) in done.stdout, done
     planted.unlink()
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a\nrisk      low", "a\n", "\x1b[2Jroot", "root (approved)", " ", "-x", "a" * 65, "\u0430gent"]
+)
+def test_no_server_starts_for_an_agent_whose_name_could_be_read_as_something_else(apart: Apart, name: str) -> None:
+    put(apart, GOOD)
+    command = apart.command("serve", "files", f"--agent={name}")
+    done = subprocess.run(command, env=apart.environment, input="", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stdout == "", done.stderr
+    assert "--agent is no name of an agent" in done.stderr

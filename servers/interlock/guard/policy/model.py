@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from .types import Place, PolicyModel, Seconds, Size, Text, seconds
 
+AGENT: Final = "^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$"  # what an agent may be called: people read it in prompts
 PLACES: Final[dict[str, frozenset[str]]] = {
     # Keys that name places: they have no default and no profile or extended policy gives them.
     "files": frozenset(["roots", "clean_up"]),
@@ -163,7 +164,7 @@ class Head(PolicyModel):
         description="A profile (readonly, development, staging, production, incident), or the ~ or absolute path of "
         "another policy."
     )
-    agent: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$")] = Field(
+    agent: Annotated[str, Field(pattern=AGENT)] = Field(
         default="agent", description="Name of the agent in records and limits; `serve --agent` overrides it."
     )
     contacts: tuple[Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[~/].*)$")], ...] = Field(
