@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -69,6 +70,31 @@ def test_replacing_keeps_mode_owner_and_attributes_and_undo_restores_all(server:
         assert os.getxattr(path, "user.kept") == b"1"
     server.undo(redo)
     assert path.read_text() == "new\n"
+
+
+def test_the_access_list_of_a_folder_lets_nobody_in_to_what_had_none(server: FilesServer, work: Path):
+    others = b"\x02\x00\x00\x00" + b"".join(
+        tag.to_bytes(2, "little") + may.to_bytes(2, "little") + who.to_bytes(4, "little")
+        for tag, may, who in [
+            (1, 7, 2**32 - 1),
+            (2, 6, 12345),
+            (4, 0, 2**32 - 1),
+            (16, 6, 2**32 - 1),
+            (32, 0, 2**32 - 1),
+        ]
+    )
+    path = work / "shared/private.txt"
+    path.parent.mkdir()
+    path.write_text("a\n")
+    path.chmod(0o640)
+    try:
+        os.setxattr(path.parent, "system.posix_acl_default", others)
+    except (AttributeError, OSError):
+        pytest.skip("no access lists here")
+    id = server.change("write_file", path="shared/private.txt", content="b\n")
+    assert os.listxattr(path) == [] and mode(path) == 0o640
+    server.undo(id)
+    assert os.listxattr(path) == [] and mode(path) == 0o640
 
 
 def test_edits_are_exact_unique_and_all_or_none(server: FilesServer, work: Path):
@@ -373,6 +399,14 @@ def test_undo_where_something_stands_in_the_way_is_refused(server: FilesServer, 
     server.undo(id)
     assert (work / "a.txt").read_text() == "old\n"
     assert server.refused("files_undo", id=id).startswith("invalid")
+
+
+@pytest.mark.parametrize("tool", ["write_file", "delete_file"])
+def test_an_undo_says_when_what_was_kept_is_gone(server: FilesServer, work: Path, tool: str):
+    (work / "a").write_bytes(b"x" * 100_000)
+    id = server.change(tool, path="a", **({"content": "new"} if tool == "write_file" else {}))
+    shutil.rmtree(server.installation.home / "snapshots")
+    assert "what was kept of it is gone" in server.refused("files_undo", id=id)
 
 
 def test_undo_makes_folders_again_that_went_away(server: FilesServer, work: Path):

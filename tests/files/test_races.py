@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from files_server import FilesServer, Search, seen
@@ -214,3 +215,17 @@ def test_a_log_that_grows_is_read_within_bounds(server: FilesServer, work: Path)
         for _ in range(40):
             answer = server.answer("read_file", path="grow.log")
             assert len(answer.text) <= 12_000 and "guard_failure" not in answer.text, answer.text[:300]
+
+
+def test_a_small_file_that_grows_while_it_is_kept_is_not_read_whole(server: FilesServer, work: Path):
+    path = work / "log"
+    path.write_text("small\n")
+    capture = server.server.capture
+
+    def grows(*given: Any) -> None:
+        os.truncate(path, 1 << 40)
+        capture(*given)
+
+    server.server.capture = grows  # type: ignore[method-assign]
+    assert server.refused("write_file", path="log", content="new\n").startswith("conflict: ")
+    assert path.stat().st_size == 1 << 40 and server.guard.snapshots.usage()["count"] == 0

@@ -15,7 +15,7 @@ import stat
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 _CHUNK: Final = 1024**2
@@ -24,6 +24,7 @@ _LINUX: Final = sys.platform.startswith("linux")
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_INHERITED: Final = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
 
 
 def copy_entry(folder: int, name: str, to_folder: int, to_name: str, *, sync: bool = True) -> None:
@@ -144,7 +145,7 @@ class Belongings:
     mode: int
     atime: int
     mtime: int
-    attributes: Mapping[str, bytes]
+    attributes: Mapping[str, bytes] = field(repr=False)
 
     @classmethod
     def of(cls, fd: int, found: os.stat_result) -> Belongings:
@@ -158,12 +159,19 @@ class Belongings:
         there = os.fstat(target)
         if (there.st_uid, there.st_gid) != (self.uid, self.gid):
             os.fchown(target, self.uid, self.gid)
+        self._take_inherited(target)
         os.fchmod(target, self.mode)
         for name, value in self.attributes.items():
             with _systems_own(name):
                 os.setxattr(target, name, value)
         if times:
             os.utime(target, ns=(self.atime, self.mtime))
+
+    def _take_inherited(self, target: int) -> None:
+        """A new entry has the default access list of its folder: where the original has none, it lets others in."""
+        if hasattr(os, "listxattr"):
+            for name in _attributes(target).keys() & _INHERITED - self.attributes.keys():
+                os.removexattr(target, name)
 
 
 def copy_metadata(source: int, target: int, found: os.stat_result, *, times: bool = True) -> None:
@@ -199,16 +207,16 @@ def _systems_own(name: str) -> Iterator[None]:
 class Kept:
     """A small regular file, whole: its content and all that belongs to it, for a place without files of its own."""
 
-    content: bytes
+    content: bytes = field(repr=False)  # a traceback may show what it is a part of
     belongings: Belongings
 
     @classmethod
-    def of(cls, fd: int) -> Kept:
-        """Of an opened regular file. Raises OSError."""
+    def of(cls, fd: int, size: int) -> Kept:
+        """Of an opened regular file that should have `size` bytes; of one that grew, one byte more. Raises OSError."""
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        return cls(os.pread(fd, found.st_size + 1, 0), Belongings.of(fd, found))
+        return cls(os.pread(fd, size + 1, 0), Belongings.of(fd, found))
 
     @property
     def sha(self) -> str:

@@ -119,7 +119,7 @@ class Write(Step):
                         copying.copy_file(fd, slot, self.saved)
                         whole = self.before.has_content_of(Print.of(slot, self.saved))
                 else:
-                    self.kept = Kept.of(fd)
+                    self.kept = Kept.of(fd, self.before.size)
                     whole = self.before.has_content_of(print_of(self.kept))
             finally:
                 os.close(fd)

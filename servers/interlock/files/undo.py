@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,7 @@ class _Stored:
     """A file's prior content in the store."""
 
     then: Print
-    content: bytes | None  # where it is small enough to compare
+    content: bytes | None = field(repr=False)  # where it is small enough to compare
     kept: Kept | None  # sealed, or
     source: str  # the path of its copy
 
@@ -338,13 +338,16 @@ def _drifted(path: str, why: str) -> Refused:
 
 
 class _folder:
-    """A folder of the store, opened."""
+    """A folder of the store, opened. Raises Refused where it is gone."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __enter__(self) -> int:
-        self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Refused(Code.INVALID, "what was kept of it is gone, so it cannot be undone") from None
         return self._fd
 
     def __exit__(self, *_: object) -> None:
