@@ -188,3 +188,34 @@ def fresh(installation: Installation, tmp_path: Path, name: str, policy: str) ->
     made.policy.chmod(0o600)
     prepare(made.work)
     return made
+
+
+def test_killed_while_settling_what_never_began(installation: Installation, monkeypatch: pytest.MonkeyPatch):
+    """Nothing of it is unknown, however often its settling is cut off."""
+    for key, value in installation.environment.items():
+        monkeypatch.setenv(key, value)
+    warm(monkeypatch)
+    (installation.work / "a").write_text("old\n")
+
+    def killed(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def begins() -> None:
+        server = FilesServer(installation, None)
+        server.server.capture = killed  # type: ignore[method-assign]
+        server.answer("write_file", path="a", content="new\n")
+
+    def settles(cut: str) -> None:
+        server = FilesServer(installation, None)
+        owner, _, name = cut.rpartition(".")
+        setattr(getattr(server.guard, owner), name, killed)
+        server.pipeline.settling.settle()
+
+    assert os.WIFSIGNALED(in_child(begins))
+    for cut in ("changes.finish", "snapshots.discard"):
+        assert os.WIFSIGNALED(in_child(lambda cut=cut: settles(cut)))
+    server = FilesServer(installation, None)
+    server.pipeline.settling.settle()
+    assert [change.status for change in server.guard.changes.list()] == ["failed"]
+    server.change("write_file", path="a", content="newer\n")
+    server.close()

@@ -124,11 +124,12 @@ def test_an_undo_that_failed_leaves_it(ledger: Ledger) -> None:
 
 def test_discard_forgets_only_what_did_not_run(ledger: Ledger) -> None:
     ledger.begin("files-1")
-    ledger.changes.discard("files-1")
-    assert ledger.changes.get("files-1") is None
     ledger.begin("files-2")
     ledger.finish("files-2", Outcome.DONE)
-    ledger.changes.discard("files-2")
+    with ledger.state.tx() as db:
+        ledger.changes.discard(db, "files-1")
+        ledger.changes.discard(db, "files-2")
+    assert ledger.changes.get("files-1") is None
     assert ledger.status("files-2") == "done"
 
 

@@ -209,6 +209,7 @@ def test_a_limit_does_not_cost_the_approval(pipeline: Traced, installation: Inst
     assert not pipeline.call("write_file", {"path": str(installation.work / "b"), "content": "x\n"}, Link()).is_error
     answer = pipeline.call("files_guard", {"resume": waiting.id}, Link())
     assert answer.text.startswith("limit_reached: ") and not target.exists(), answer.text
+    assert records(pipeline)[-1]["consent"] is None  # what was not used up is not told of as used
     time.sleep(3)
     answer = pipeline.call("files_guard", {"resume": waiting.id}, Link())
     assert not answer.is_error and target.read_text() == "# d\n", answer.text

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -134,6 +138,38 @@ def test_discard_gives_the_room_back(store: Store) -> None:
     with pytest.raises(Refused, match="is gone"):
         store.snapshots.open("files-1")
     store.reserve("files-1", 500, "a")
+
+
+def test_a_discard_is_whole_or_nothing(store: Store) -> None:
+    """Half of one would leave room taken by a change that nobody knows."""
+    store.held("files-1", 500, status="permitted")
+
+    def fails(db: object) -> None:
+        raise Broken("the disk is full")
+
+    with pytest.raises(Broken):
+        store.snapshots.discard("files-1", also=fails)
+    assert store.snapshots.usage()["bytes"] == 500 and store.snapshots.open("files-1").state == {"path": "/srv/x"}
+
+
+def test_nothing_is_sealed_without_its_reservation(store: Store) -> None:
+    """Its row went with a state that somebody replaced meanwhile: what ran then could never be undone."""
+    slot = store.reserve("files-1", 10, "a")
+    store.snapshots.discard("files-1")
+    with pytest.raises(Broken, match="without a snapshot nothing runs"):
+        slot.seal({"path": "/srv/x"})
+    assert store.rows("sealed") == 0
+
+
+def test_a_folder_left_by_a_power_cut_is_made_anew(store: Store) -> None:
+    """Its reservation was not on the disk yet, so the approved call comes again under the same id."""
+    (store.reserve("files-1", 10, "a").folder() / "saved-0").write_text("half")
+    with store.state.tx() as db:
+        db.execute("DELETE FROM slots")
+    slot = store.reserve("files-1", 10, "a")
+    assert list(slot.folder().iterdir()) == []
+    (slot.folder() / "saved-0").write_text("whole")
+    assert (slot.folder() / "saved-0").read_text() == "whole"
 
 
 def test_a_seal_may_correct_the_size(store: Store) -> None:
@@ -274,6 +310,94 @@ def test_what_is_gone_is_gone_from_the_state_too(store: Store) -> None:
     left = [path for path in store.home.glob("state.db*") if b"hunter2hunter2" in path.read_bytes()]
     assert left == [] and store.rows("sealed") == 0
     assert sum(path.stat().st_size for path in store.home.glob("state.db*")) < size / 2
+
+
+def test_what_expired_is_told_even_while_the_log_cannot_be_emptied(store: Store) -> None:
+    store.held("files-1", text="")
+    store.snapshots.open("files-1").seal({"content": "hunter2" * 2000})
+    store.time += 31 * DAY
+    with reading(store):
+        assert store.snapshots.expire(store.settings) == ["files-1"]
+    assert in_state(store, b"hunter2hunter2")
+    assert store.snapshots.expire(store.settings) == []
+    assert not in_state(store, b"hunter2hunter2")
+
+
+def test_a_purge_says_where_copies_stay_in_the_log(store: Store) -> None:
+    store.held("files-1")
+    with reading(store), pytest.raises(Broken, match="what was removed is gone, but copies of it stay in the log"):
+        store.snapshots.purge(["files-1"])
+    assert store.snapshots.usage()["count"] == 0
+
+
+def test_two_servers_tell_of_an_expiry_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.held("files-1")
+    store.time += 31 * DAY
+    other = Store(store.home)
+    other.time = store.time
+    told: list[list[str]] = []
+    remove = Snapshots._remove
+
+    def meanwhile(self: Snapshots, id: str) -> None:
+        if self is store.snapshots:
+            told.append(other.snapshots.expire(other.settings))
+        remove(self, id)
+
+    monkeypatch.setattr(Snapshots, "_remove", meanwhile)
+    told.append(store.snapshots.expire(store.settings))
+    assert sorted(told) == [[], ["files-1"]]
+
+
+def test_one_snapshot_that_cannot_be_removed_does_not_keep_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.held("files-1")
+    store.held("files-2")
+    store.time += 31 * DAY
+    rename = Path.rename
+
+    def stuck(self: Path, target: Any) -> Path:
+        if self.name == "files-1":
+            raise OSError(errno.EIO, "i/o error")
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stuck)
+        assert store.snapshots.expire(store.settings) == ["files-2"]
+    assert store.snapshots.usage()["count"] == 1
+    assert store.snapshots.expire(store.settings) == ["files-1"] and store.on_disk() == set()
+
+
+def test_others_write_while_much_is_given_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(10):
+        store.held(f"files-{number}")
+        store.snapshots.open(f"files-{number}").seal({"content": "x" * 60_000})
+    other = Store(store.home)
+    between: list[int] = []
+
+    def writes(seconds: float) -> None:
+        with other.state.tx() as db:
+            between.append(db.execute("PRAGMA freelist_count").fetchone()[0])
+
+    monkeypatch.setattr("interlock.guard.state.SHRINK_PAGES", 20)
+    monkeypatch.setattr("interlock.guard.state.time.sleep", writes)
+    store.snapshots.purge([f"files-{number}" for number in range(10)])
+    assert len(between) > 3 and between == sorted(between, reverse=True)
+    assert store.state.read().execute("PRAGMA freelist_count").fetchone()[0] == 0
+
+
+@contextmanager
+def reading(store: Store) -> Iterator[None]:
+    """Somebody else looks at the state, and goes on looking at what it was."""
+    db = sqlite3.connect(store.home / "state.db", isolation_level=None)
+    db.execute("BEGIN")
+    db.execute("SELECT * FROM home").fetchall()
+    yield
+    db.close()
+
+
+def in_state(store: Store, what: bytes) -> bool:
+    return any(what in path.read_bytes() for path in store.home.glob("state.db*"))
 
 
 def test_people_purge(store: Store) -> None:

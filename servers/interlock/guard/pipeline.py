@@ -285,16 +285,18 @@ class Pipeline:
         if not trail.change:
             if trail.agreed:
                 with guard.state.tx(durable=True) as db:
-                    self._spend(db, trail, call)
+                    approval = self._spend(db, trail, call)
+                trail.approval = approval
             return Permit(call, decision, look, trail.approval, seal=_SEAL)
         self.recheck(call, look)
         pid, start, _ = myself()
         with guard.state.tx() as db:  # all of it or nothing; the seal of the snapshot makes it durable
-            self._spend(db, trail, call)
+            approval = self._spend(db, trail, call)
             self.reserve(db, call, look)
             slot = guard.snapshots.reserve(db, call.id, look.size, call.principal.agent, call.policy.snapshots)
-            asked = trail.approval is not None
+            asked = approval is not None
             guard.changes.begin(db, call, look, decision, asked=asked, pid=pid, pid_start=start)
+        trail.approval = approval
         try:
             self.server.capture(call, look, slot)
             if not slot.state:
@@ -303,8 +305,7 @@ class Pipeline:
             self._record(trail, "permitted", durable=True)
         except BaseException:
             with suppress(Exception):  # what cannot be tidied up now is settled as never run at the next start
-                guard.changes.discard(call.id)
-                guard.snapshots.discard(call.id)
+                guard.snapshots.discard(call.id, also=lambda db: guard.changes.discard(db, call.id))
             raise
         trail.permitted = True
         return Permit(call, decision, look, trail.approval, slot, seal=_SEAL)
@@ -526,9 +527,11 @@ class Pipeline:
                 return new_id(self.server.name)
         return trail.id
 
-    def _spend(self, db: sqlite3.Connection, trail: Trail, call: Call) -> None:
-        if trail.agreed:
-            trail.approval = self.guard.approvals.spend(db, call.id, trail.agreed, self.guard.now())
+    def _spend(self, db: sqlite3.Connection, trail: Trail, call: Call) -> Approval | None:
+        """What this call is consented to by, used up once the transaction is committed."""
+        if not trail.agreed:
+            return trail.approval
+        return self.guard.approvals.spend(db, call.id, trail.agreed, self.guard.now())
 
     def _record(
         self,

@@ -1,6 +1,6 @@
 """The guard's memory between calls and between processes: one SQLite file in the home, and the time it trusts.
 
-The tables are in `tables`. Not for records (files; only their heads lie here) nor for the contents of snapshots.
+The tables are in `tables`. Not for records (files; only their heads lie here) nor for what is large in snapshots.
 
 Every failure is `Broken` with what to do, and the next use opens the file anew: what is mended is seen without a
 restart. The file is trusted only while the home and everything in it that SQLite opens belong to this account alone.
@@ -26,6 +26,8 @@ BACK_SECONDS: Final = 600.0  # how far the wall clock may lie behind the highest
 CLOCK_STEP: Final = 1.0  # the highest time is written down when it has grown by this much
 LOW_BYTES: Final = 256 << 10  # below this the reserve is freed, so that outcomes, undo and halt go on
 ROOM_BYTES: Final = 8 << 20  # below this no new change begins
+SHRINK_PAGES: Final = 1000  # given back in one transaction: others write between two of them
+SHRINK_SECONDS: Final = 0.5  # that others wait at most while the log is emptied
 
 
 class State:
@@ -160,11 +162,34 @@ class State:
     # ---------------------------------------------------------------- room
 
     def shrink(self) -> None:
-        """Give what was deleted back to the disk, and leave no copy of it in the database's log. Raises Broken."""
+        """Give what was deleted back to the disk, and leave no copy of it in the database's log. Raises Broken.
+
+        In small steps, for one step of gigabytes would keep everybody else from writing.
+        """
+        while self._give_back_some():
+            time.sleep(0.01)  # somebody who polls for the lock gets it now
         with self._writing, translated(self._file, self._drop):
-            if self._writer is not None and self._pid == os.getpid() and self._same_file():
-                # A script, for it steps to the end: the first of these frees one page a step.
-                self._writer.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);")
+            db = self._writing_to()
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # most of it, while others go on
+            db.execute(f"PRAGMA busy_timeout = {round(SHRINK_SECONDS * 1000)}")
+            try:
+                busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                db.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+        if busy:
+            raise Broken(
+                f"what was removed is gone, but copies of it stay in the log of {self._file}: another program reads it",
+                hint="`fuser` on that file shows which; the log is emptied once that has ended",
+            )
+
+    def _give_back_some(self) -> bool:
+        """Whether there is more."""
+        with self._writing, translated(self._file, self._drop):
+            db = self._writing_to()
+            before = db.execute("PRAGMA freelist_count").fetchone()[0]
+            if before:  # a script, for it steps to the end: this frees one page a step
+                db.executescript(f"PRAGMA incremental_vacuum({SHRINK_PAGES});")
+            return bool(0 < db.execute("PRAGMA freelist_count").fetchone()[0] < before)
 
     def use_reserve(self) -> None:
         """Give the preallocated space back to the disk, so that outcomes, undo and halt can be written."""
@@ -192,10 +217,14 @@ class State:
 
     # ---------------------------------------------------------------- connections
 
-    def _begin(self, durable: bool) -> sqlite3.Connection:
+    def _writing_to(self) -> sqlite3.Connection:
         db = self._writer
         if db is None or self._pid != os.getpid() or not self._same_file():
             db = self._open_writer()
+        return db
+
+    def _begin(self, durable: bool) -> sqlite3.Connection:
+        db = self._writing_to()
         if free_bytes(self.home) < LOW_BYTES:
             self.use_reserve()
         if durable != self._full_sync:

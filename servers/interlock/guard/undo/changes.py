@@ -61,7 +61,7 @@ class Change:
     reason: str  # what the agent said
     ended: float  # 0 while it runs
     settled_by: str  # the person who settled an unknown one
-    snapshot: str  # open | held | expired | purged; empty where there is none
+    snapshot: str  # held | expired | purged; empty where there is none
 
 
 class Changes:
@@ -104,10 +104,9 @@ class Changes:
             ),
         )  # fmt: skip
 
-    def discard(self, id: str) -> None:
-        """Forget a change that never ran (its `permitted` record could not be written)."""
-        with self._state.tx() as db:
-            db.execute("DELETE FROM changes WHERE id = ? AND status = 'permitted'", (id,))
+    def discard(self, db: sqlite3.Connection, id: str) -> None:
+        """Forget a change that never ran: it could not be captured, or its `permitted` record not be written."""
+        db.execute("DELETE FROM changes WHERE id = ? AND status = 'permitted'", (id,))
 
     def finish(self, db: sqlite3.Connection, id: str, status: Outcome, after: str = "") -> bool:
         """Give a permitted change its outcome: DONE, FAILED or UNKNOWN. False when it had one already.

@@ -6,12 +6,13 @@ Comparing and restoring is each server's own work; this says when, and writes do
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 
 from interlock.guard.audit.records import Records
-from interlock.guard.errors import Code, Refused
+from interlock.guard.errors import Broken, Code, Refused
 from interlock.guard.model import Call, Look, Outcome, Server, UndoClass
 from interlock.guard.state import State
 from interlock.guard.trail import settled_fields
@@ -43,13 +44,11 @@ class Settling:
         change = self._changes.get(id)
         if change is None:
             return Outcome.UNKNOWN
+        sealed = True
         try:
             slot = self._snapshots.open(id)
-            if slot.state:
-                outcome = self._server.settle(change, slot)
-            else:  # never sealed: it was cut off before its permit, so nothing had begun
-                outcome = Outcome.FAILED
-                self._snapshots.discard(id)
+            sealed = bool(slot.state)  # if not, it was cut off before its permit, so nothing had begun
+            outcome = self._server.settle(change, slot) if sealed else Outcome.FAILED
         except Exception:
             log.exception("change not settled", call=id)
             outcome = Outcome.UNKNOWN
@@ -57,6 +56,9 @@ class Settling:
             settled = self._changes.finish(db, id, outcome)
         if settled and change.pid != os.getpid():
             self._records.append(settled_fields(change, outcome), durable=True)
+        if settled and not sealed:
+            with suppress(Broken):  # then it expires like any other
+                self._snapshots.discard(id)
         return outcome
 
     def look_undo(self, call: Call) -> Look:

@@ -22,9 +22,11 @@ import shutil
 import stat
 import threading
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import structlog
 
 from interlock.guard.errors import Broken, Code, Refused
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from interlock.guard.policy.loading import SnapshotsSettings
     from interlock.guard.state import State
+
+log = structlog.get_logger("interlock.guard")
 
 SHARDS: Final = 256
 EXPIRE_BATCH: Final = 200  # snapshots that one round of expiry removes at most
@@ -52,8 +56,8 @@ class Slot:
 
     def folder(self) -> Path:
         """The change's own folder, 0700 and the server's to fill, for what is too large to be sealed. Raises Broken."""
-        if not self.path.is_dir():
-            self._snapshots.make_folder(self.path)
+        if not self.state and not self._unsynced:
+            self._snapshots.make_folder(self.id)
             self._unsynced = [self.path, self.path.parent]
         return self.path
 
@@ -81,6 +85,7 @@ class Snapshots:
         self._state = state
         self._prepared = False
         self._lock = threading.Lock()
+        self._in_log = False  # copies of what was removed may lie in the database's log
 
     # ---------------------------------------------------------------- room
 
@@ -109,22 +114,32 @@ class Snapshots:
         _account(db, agent, held, 1)
         return Slot(change_id, self._path(change_id), self, too_large=not fits)
 
-    def make_folder(self, path: Path) -> None:
-        """A slot's folder. Raises Broken."""
+    def make_folder(self, change_id: str) -> None:
+        """A new slot's folder. Raises Broken.
+
+        One that is there is of a capture whose rows a power cut took: the same approved call comes again.
+        """
+        path = self._path(change_id)
         try:
             self._prepare()
-            path.mkdir(mode=0o700)
+            try:
+                path.mkdir(mode=0o700)
+            except FileExistsError:
+                self._remove(change_id)
+                path.mkdir(mode=0o700)
         except OSError as error:
             raise _broken(error, "there is no room for a snapshot") from error
 
     def seal(self, change_id: str, state: str, size: int | None, keep: float | None) -> None:
         """A slot's own: see there."""
         with self._state.tx(durable=True) as db:
+            row = _held(db, change_id)
+            if row is None:  # what was reserved lies in another file: somebody replaced the state meanwhile
+                raise Broken(f"the place of {change_id} in the store is gone; without a snapshot nothing runs")
             db.execute("INSERT OR REPLACE INTO sealed (change, state) VALUES (?,?)", (change_id, state))
             if keep is not None:
                 db.execute("UPDATE slots SET keep = ? WHERE change = ?", (keep, change_id))
-            row = _held(db, change_id) if size is not None else None
-            if row is not None and size is not None:
+            if size is not None:
                 db.execute("UPDATE slots SET size = ? WHERE change = ?", (size, change_id))
                 _account(db, row[0], size - row[1], 0)
 
@@ -142,10 +157,13 @@ class Snapshots:
             raise Broken(f"the snapshot of {change_id} cannot be read ({type(error).__name__})") from error
         return slot
 
-    def discard(self, change_id: str) -> None:
-        """Take back a reservation whose change never ran."""
-        if self._forget(change_id):
-            self._remove(change_id)
+    def discard(self, change_id: str, also: Callable[[sqlite3.Connection], object] | None = None) -> None:
+        """Take back a reservation whose change never ran. `also` is done in the same transaction. Raises Broken."""
+        with self._state.tx() as db:
+            if also is not None:
+                also(db)
+            _forget(db, change_id)
+        self._remove(change_id)
 
     # ---------------------------------------------------------------- the end of a snapshot
 
@@ -167,14 +185,18 @@ class Snapshots:
                     (now, EXPIRE_BATCH),
                 ).fetchall(),
             ]
-            expired = [row[0] for row in rows if not _needed(db, row[0])]
-        for id in expired:
-            self._forget(id, "expired")
-            self._remove(id)
-        self._empty_gone()
+            old = [row[0] for row in rows if not _needed(db, row[0])]
+        expired, problem = self._end(old, "expired")
+        if problem is not None:  # tried again next time; what has expired is to be recorded all the same
+            log.warning("not expired yet", problem=problem.message)
         self._forget_old(now - KEEP_ROWS)
-        if expired:
-            self._state.shrink()
+        if expired or self._in_log:
+            self._in_log = True
+            try:
+                self._state.shrink()
+                self._in_log = False
+            except Broken as broken:
+                log.warning("not given back to the disk yet", problem=broken.message)
         return expired
 
     def _forget_old(self, before: float) -> None:
@@ -204,16 +226,31 @@ class Snapshots:
     def purge(self, ids: Sequence[str]) -> list[str]:
         """Remove these now; the caller holds a person's signed statement. Returns the ids that were there.
 
-        A change that still runs, or whose outcome is unknown, keeps its snapshot.
+        A change that still runs, or whose outcome is unknown, keeps its snapshot. Raises Broken, also where all is
+        purged but the database's log cannot be emptied: a person wants it gone from there too.
         """
         with self._state.tx() as db:
             free = [id for id in ids if not _needed(db, id)]
-        purged = [id for id in free if self._forget(id, "purged")]
-        for id in purged:
-            self._remove(id)
-        self._empty_gone()
-        self._state.shrink()  # a person wants it gone now, from the database's log too
+        purged, problem = self._end(free, "purged")
+        self._state.shrink()
+        if problem is not None:
+            raise problem
         return purged
+
+    def _end(self, ids: Sequence[str], status: str) -> tuple[list[str], Broken | None]:
+        """Those of them that were still held; and why others still are. The files go first: cut off, it goes on so."""
+        ended: list[str] = []
+        problem: Broken | None = None
+        for id in ids:
+            try:
+                self._remove(id)
+                with self._state.tx() as db:
+                    if _forget(db, id, status):
+                        ended.append(id)
+            except Broken as broken:
+                problem = broken
+        self._empty_gone()
+        return ended, problem
 
     # ---------------------------------------------------------------- for people
 
@@ -257,20 +294,6 @@ class Snapshots:
             marker.mkdir(mode=0o700, exist_ok=True)
             self._prepared = True
 
-    def _forget(self, id: str, status: str = "") -> bool:
-        """Out of the account; the row stays with its status, for the one who asks later. False: not held."""
-        with self._state.tx() as db:
-            row = _held(db, id)
-            if row is None:
-                return False
-            db.execute("DELETE FROM sealed WHERE change = ?", (id,))
-            if status:
-                db.execute("UPDATE slots SET status = ?, size = 0 WHERE change = ?", (status, id))
-            else:
-                db.execute("DELETE FROM slots WHERE change = ?", (id,))
-            _account(db, row[0], -row[1], -1)
-        return True
-
     def _remove(self, id: str) -> None:
         """First out of the way in one step, then gone: a crash leaves no half snapshot that looks whole."""
         gone = self._root / ".gone"
@@ -307,6 +330,20 @@ def remove_tree(path: Path) -> None:
             return
 
     shutil.rmtree(path, onerror=unlock)
+
+
+def _forget(db: Any, id: str, status: str = "") -> bool:
+    """Out of the account; the row stays with its status, for the one who asks later. False: not held."""
+    row = _held(db, id)
+    if row is None:
+        return False
+    db.execute("DELETE FROM sealed WHERE change = ?", (id,))
+    if status:
+        db.execute("UPDATE slots SET status = ?, size = 0 WHERE change = ?", (status, id))
+    else:
+        db.execute("DELETE FROM slots WHERE change = ?", (id,))
+    _account(db, row[0], -row[1], -1)
+    return True
 
 
 def _held(db: Any, id: str) -> Any:
