@@ -121,6 +121,7 @@ def test_one_encoding_deep_is_not_hidden(encode) -> None:  # type: ignore[no-unt
 @pytest.mark.parametrize(
     "text",
     [
+        "if password == '': raise ValueError('give one')", "PASSWORD=''; start the-server", 'login(password="") # none',
         "id=6f1c2b9e-3d44-4c1a-9a55-0b7e3a1d2c3f", f"commit {HEX}", f"image: r/x@sha256:{hexadecimal(64)}", f"trace_id={hexadecimal(32)}",
         "pod/web-7d9c5b6f8d-x2x9k Running", 'resourceVersion: "3878695301"', "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf",
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ" + machine_made(43) + " a@b", f"checksum/secret: {hexadecimal(64)}", f'etag: "{hexadecimal(32)}"',

@@ -104,6 +104,7 @@ _SPELLED: Final = re.compile(
     rb"(?i)\b(api|access|secret|private|encryption|unseal|recovery|root|master|licen[sc]e|signing|account|storage|auth|shared|admin|deploy"
     rb"|service|client|app|session|webhook|server|integration|subscription|activation|product) keys?(?: #?\d{1,2})?$"
 )
+_AFTER_EMPTY: Final = re.compile(rb"[;:,)\]}]{1,3}(?=\s|\Z)")
 _PREFIXED: Final = re.compile(rb"[bBurRfF@N]{1,2}[\"'](?=[^\"'\s])")
 _TAIL: Final = 24  # bytes before a value that hold its name and separator in most texts
 _QUOTES: Final = (b'"', b"'", b"`")
@@ -167,6 +168,8 @@ def take(
                 if not looks_random(referred):
                     return  # `!Ref DbPassword`, `!secret mqtt_password`
     if quoted:
+        if head[-2:] in (b"''", b'""') and head[-3:-2] != head[-1:] and _AFTER_EMPTY.match(data, start):
+            return  # `if password == '': raise`: the value is empty, and this is what follows it
         end, closed = quoted_end(data, start, head, quote)
         value = data[start : min(end, start + _LOOK)]
     elif separator[-1:] in (b"=", b":") and (lines := _continued(page, start)):
