@@ -34,24 +34,40 @@ _VERSIONED: Final = re.compile(r"kubectl\.1\.(\d+)\Z")
 def executable() -> Path | None:
     """The kubectl on PATH, else the one beside this Python; None where there is none.
 
-    A dispatcher (Google's SDK installs one that asks each server for its version first) is passed over for the
-    newest kubectl beside it: one program, known before the fork.
+    One program, known before the fork: what would start another one is passed over. That is a script (asdf, mise and
+    wrappers), and a dispatcher (Google's SDK installs one that asks each server for its version first), in whose place
+    the newest kubectl beside it is taken.
     """
-    found = shutil.which("kubectl") or shutil.which("kubectl", path=os.fspath(Path(sys.executable).parent))
-    if found is None:
+    folders = [*os.get_exec_path(), os.fspath(Path(sys.executable).parent)]
+    found = (shutil.which("kubectl", path=folder) for folder in folders)
+    real = next((Path(one).resolve() for one in found if one is not None and not _is_script(one)), None)
+    if real is None:
         return None
-    real = Path(found).resolve()
     versions = [
         (int(match[1]), one) for one in real.parent.glob("kubectl.1.*") if (match := _VERSIONED.match(one.name))
     ]
     return max(versions)[1] if versions else real
 
 
+def _is_script(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return False
+
+
+def absence() -> str:
+    """Why `executable` finds none, in words."""
+    script = shutil.which("kubectl")
+    return "kubectl is not installed here" if script is None else f"{script} is a script, which cannot be confined"
+
+
 def trouble() -> str:
     """What is wrong with this machine's kubectl, for `doctor`; empty where nothing is. Starts it once."""
     binary = executable()
     if binary is None:
-        return "kubectl is not installed: install it and restart the server"
+        return f"{absence()}: put kubectl itself on PATH and restart the server"
     try:
         done = subprocess.run(
             [os.fspath(binary), "version", "--client", "--output=json"],

@@ -193,7 +193,7 @@ def rights(section: Section, context: str, namespace: str) -> Iterator[tuple[str
     """(resource, verbs) as `kubectl auth can-i --list` tells them. Raises Broken."""
     binary = program.executable()
     if binary is None:
-        raise Broken("kubectl is not installed here", hint="install kubectl")
+        raise Broken(program.absence(), hint="put kubectl itself on PATH")
     facts = kubeconfig.read(section)
     program.write_minting(facts, binary)
     command = [

@@ -191,7 +191,7 @@ class Cluster:
         most: int = MOST, stop: Callable[[], bool] | None = None,
     ) -> Completed:  # fmt: skip
         if self._broker is None or program.KUBECTL not in self._broker.programs:
-            raise Broken("kubectl is not installed here", hint="install kubectl, then restart the server")
+            raise Broken(program.absence(), hint="put kubectl itself on PATH, then restart the server")
         seconds = timeout or self._patience(context)
         options = self._facts.options(self._section, context)
         options += [f"--cache-dir={program.cache_folder()}", f"--request-timeout={max(1, int(seconds))}s"]
