@@ -7,9 +7,11 @@ pipe nor a socket (a terminal, a file) is left to it.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import stat
 from collections.abc import AsyncIterator
+from typing import Any
 
 MAX_LINE = 8 << 20  # bytes of one message; a longer one is dropped whole, and the next is read
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
@@ -34,9 +36,9 @@ class Incoming:
                 line = b"too long"
             except asyncio.IncompleteReadError as rest:
                 if rest.partial:
-                    yield rest.partial.decode("utf-8", "replace")
+                    yield unambiguous(rest.partial.decode("utf-8", "replace"))
                 return
-            yield line.decode("utf-8", "replace")
+            yield unambiguous(line.decode("utf-8", "replace"))
 
     async def _drop_line(self) -> bool:
         """Read on to the end of a line that is too long, keeping nothing. False at the end of input."""
@@ -48,6 +50,41 @@ class Incoming:
                 await self._reader.readexactly(max(1, error.consumed))
             except asyncio.IncompleteReadError:
                 return False
+
+
+class _Twice(Exception):
+    """A key stands twice in one object: which of the two is meant depends on who reads it."""
+
+
+def unambiguous(line: str) -> str:
+    """The line as it is. Where it can be read in two ways, only what it takes to refuse it: its id, and no method.
+
+    A key twice in one object, however it is escaped; in the message and its params, also in another case. What is
+    no JSON is left to the parser.
+    """
+    try:
+        read = json.loads(line, object_pairs_hook=_once)
+        if isinstance(read, dict):
+            _once_in_any_case(read)
+            _once_in_any_case(read.get("params"))
+    except _Twice:
+        last = json.loads(line)
+        return json.dumps({"jsonrpc": "2.0", "id": last["id"]}) if isinstance(last, dict) and "id" in last else ""
+    except (ValueError, RecursionError):
+        pass
+    return line
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _Twice
+    return made
+
+
+def _once_in_any_case(keys: Any) -> None:
+    if isinstance(keys, dict) and len({str(key).casefold() for key in keys}) != len(keys):
+        raise _Twice
 
 
 class Outgoing:

@@ -191,6 +191,7 @@ class Pipeline:
         for action in trail.actions:
             rule = decider.out_of_bounds(action, certain=True)
             if rule is not None:
+                trail.decision = decider.decide((action,))
                 raise Refused(rule.code, _about(rule.reason, action), hint=rule.hint, rule=rule.id)
         _stop_if_cancelled(call)
 

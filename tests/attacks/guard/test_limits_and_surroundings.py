@@ -341,3 +341,9 @@ def test_tampering_is_found_and_refuses_from_then_on(finished: Served, name: str
     finally:
         shutil.rmtree(home)
         kept.rename(home)
+
+
+def test_the_record_of_what_lies_outside_says_what_was_decided(at: Served) -> None:
+    reply = at.call("read_file", path=f"{at.outside}/secret.txt")
+    (record,) = [one for one in read_all(at.apart.home) if one.get("call") == reply.id]
+    assert record["decision"]["effect"] == "deny" and record["decision"]["rules"] == ["builtin.outside"]

@@ -25,6 +25,11 @@ BAD: dict[str, str | bytes] = {
     "duplicate params": '{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{},"params":' + READ % '{"path":"SECRET"}' + "}",
     "a duplicate method": '{"jsonrpc":"2.0","id":7,"method":"ping","method":"tools/call","params":' + READ % '{"path":"SECRET"}}',
     "a duplicate id": '{"jsonrpc":"2.0","id":7,"id":8,"method":"tools/call","params":' + READ % '{"path":"SECRET"}}',
+    "a duplicate path, escaped": CALL % (READ % '{"path":"SECRET","pa\\u0074h":"README"}'),
+    "twice, deep inside": CALL % '{"name":"edit_file","arguments":{"path":"README","edits":[{"old":"a","old":"#","new":"b"}]}}',
+    "METHOD": '{"jsonrpc":"2.0","id":7,"METHOD":"tools/call","method":"ping"}',
+    "PARAMS twice": '{"jsonrpc":"2.0","id":7,"method":"tools/call","PARAMS":{},"params":' + READ % '{"path":"README"}' + "}",
+    "names in two cases": CALL % '{"name":"read_file","Name":"delete_file","arguments":{"path":"README"}}',
     "keys of other cases": CALL % (READ % '{"Path":"SECRET","path":"README"}'),
     "PARAMS": '{"jsonrpc":"2.0","id":7,"method":"ping","PARAMS":' + READ % '{"path":"SECRET"}}',
     "a method of another case": CALL.replace("tools/call", "Tools/Call") % (READ % '{"path":"SECRET"}'),
@@ -160,6 +165,20 @@ def heard(at: Served) -> dict[Any, dict[str, Any]]:
     answers, at.peer.answers = at.peer.answers, {}
     at.holds(json.dumps(list(answers.values())))
     return answers
+
+
+TWICE = (
+    "a duplicate path", "a duplicate path, the other way", "duplicate arguments", "duplicate names", "duplicate params",
+    "a duplicate method", "a duplicate path, escaped", "PARAMS twice", "METHOD", "names in two cases", "twice, deep inside",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_what_can_be_read_in_two_ways_is_refused(at: Served, name: str) -> None:
+    heard(at)
+    send(at, BAD[name])
+    answer = at.peer.wait(7)
+    assert answer["error"]["code"] == -32600, answer
 
 
 @pytest.mark.parametrize("name", BAD)
