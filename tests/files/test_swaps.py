@@ -226,11 +226,6 @@ def test_acts_between_any_two_system_calls_of_a_write(server: FilesServer, work:
     assert outcomes["done"] > 20 and outcomes["conflict"] > 20, outcomes
 
 
-_MOVES = pytest.mark.xfail(
-    strict=True, reason="a move is taken back, and drops what it replaced, by name alone: steps.Shift.do"
-)
-
-
 @pytest.mark.parametrize(
     ("tool", "arguments", "once", "acts", "files"),
     [
@@ -243,7 +238,6 @@ _MOVES = pytest.mark.xfail(
             (*ACTS, *OTHER),
             {},
             id="move",
-            marks=_MOVES,
         ),
         pytest.param(
             "move_file",
@@ -252,7 +246,6 @@ _MOVES = pytest.mark.xfail(
             (*ACTS, *OTHER),
             {"g": "target\n"},
             id="move onto",
-            marks=_MOVES,
         ),
     ],
 )

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Final
 
 from interlock.guard.errors import Code, Failed, Refused
 from interlock.path_names import shown
-from interlock.paths import LOOKING, Place, Roots, real_path
+from interlock.paths import LINUX, LOOKING, Place, Roots, real_path
 
 from . import copying
 from .renames import exchange, rename_new, sync_folder
@@ -159,6 +159,87 @@ def _put_new(place: Place, temp: str, ours: _Entry) -> None:
         raise
 
 
+def shift(
+    source: Place, target: Place, temp: str, before: Print, onto: Print | None, check: Callable[[int, str], str] | None
+) -> None:
+    """Rename exactly what was looked at, to where nothing is or in place of exactly `onto`, which is dropped.
+
+    Raises Failed (conflict) or OSError; then everything is where it was. Failed (unknown): what is found afterwards
+    could have come about by somebody's rename just before ours or just after it, and no primitive tells which; then
+    everything is left as it is, so nothing is lost.
+    """
+    with _entry(source.parent, source.name) as moved, _entry(target.parent, target.name) as replaced:
+        if moved is None or not before.is_entry(moved.print):
+            raise conflict(source.real)
+        if onto is None:
+            try:
+                rename_new(source.parent, source.name, target.parent, target.name)
+            except FileExistsError:
+                raise conflict(target.real, "it was made by somebody else meanwhile") from None
+        elif replaced is None or not onto.is_entry(replaced.print):
+            raise conflict(target.real)
+        else:
+            exchange(source.parent, source.name, target.parent, target.name)
+        if not _as_shifted(source, target, moved, replaced):
+            raise _uncertain(source, target)
+        try:
+            if moved.print.is_entry(entry_at(target.parent, target.name)):
+                why = check(target.parent, target.name) if check is not None else ""
+                if why:
+                    raise conflict(source.real, why)
+            if onto is not None and replaced is not None and not onto.has_content_of(replaced.content()):
+                raise conflict(target.real)
+            sync_folder(target.parent)
+        except BaseException:
+            _shift_back(source, target, moved, replaced)
+            raise
+        if replaced is not None:
+            _drop(source, target, temp, replaced)
+
+
+def _as_shifted(source: Place, target: Place, moved: _Entry, replaced: _Entry | None) -> bool:
+    """Whether it can only have been these two that were renamed, whatever was done to them since."""
+    there = entry_at(target.parent, target.name)
+    if there is not None and not moved.print.is_entry(there):
+        return False
+    if replaced is None:
+        return True
+    here = entry_at(source.parent, source.name)
+    return replaced.print.is_entry(here) or (here is None and replaced.is_gone())
+
+
+def _shift_back(source: Place, target: Place, moved: _Entry, replaced: _Entry | None) -> None:
+    """Raises Failed (unknown) where it is not back."""
+    with contextlib.suppress(OSError):
+        if replaced is None:
+            rename_new(target.parent, target.name, source.parent, source.name)
+        else:
+            exchange(source.parent, source.name, target.parent, target.name)
+        if moved.print.is_entry(entry_at(source.parent, source.name)):
+            return
+    raise _uncertain(source, target)
+
+
+def _uncertain(source: Place, target: Place) -> Failed:
+    return Failed(
+        f"{shown(source.real)} or {shown(target.real)} was replaced by somebody in the moment of the move",
+        hint="read the state before trying again",
+        code=Code.UNKNOWN,
+    )
+
+
+def _drop(source: Place, target: Place, temp: str, replaced: _Entry) -> None:
+    """Remove what was replaced, and nothing that has come under its name since. Raises Failed (unknown)."""
+    with contextlib.suppress(OSError):  # the move is made; the old content is saved
+        rename_new(source.parent, source.name, target.parent, temp)
+        if replaced.print.is_entry(entry_at(target.parent, temp)):
+            os.unlink(temp, dir_fd=target.parent)
+            return
+        rename_new(target.parent, temp, source.parent, source.name)
+    if not replaced.is_gone():  # somebody moved it on
+        raise _uncertain(source, target)
+
+
 def _give_back(place: Place, temp: str, ours: _Entry) -> None:
     """Undo an exchange that brought the wrong entry: it goes where the new content is by now, and that comes back.
 
@@ -227,15 +308,27 @@ class _Entry:
     def is_gone(self) -> bool:
         return os.fstat(self._fd).st_nlink == 0
 
+    def content(self) -> Print:
+        """As it is now, with its content where it is small enough. Raises OSError."""
+        fd = self._open()
+        try:
+            found = os.fstat(fd)
+            return Print.from_stat(found, copying.file_digest(fd) if found.st_size <= HASHED else "")
+        finally:
+            os.close(fd)
+
     def make_again(self, folder: int, name: str) -> None:
         """A regular file that has no name any more, from what is held of it. Raises OSError."""
-        if not stat.S_ISREG(self.print.kind):
-            raise OSError(errno.EINVAL, "not a regular file")
-        fd = os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+        fd = self._open()
         try:
             copying.copy_file(fd, folder, name)
         finally:
             os.close(fd)
+
+    def _open(self) -> int:
+        if not stat.S_ISREG(self.print.kind):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return os.open(f"/proc/self/fd/{self._fd}" if LINUX else f"/dev/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
 
     def name_in(self, folder: int) -> str | None:
         """Its name now, in this folder; None where it has none there."""

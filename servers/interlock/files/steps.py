@@ -24,7 +24,7 @@ from interlock.paths import Place
 
 from . import copying
 from .copying import Kept
-from .ground import Ground, Print, bring, conflict, entry_at, lenient, put, remove_if_empty
+from .ground import Ground, Print, bring, conflict, entry_at, lenient, put, remove_if_empty, shift
 from .renames import exchange, rename_new, sync_folder
 
 BEFORE, AFTER, EITHER, OTHER = "before", "after", "either", "other"
@@ -389,34 +389,9 @@ class Shift(Step):
 
     def do(self, ground: Ground) -> None:
         with ground.at(self.path) as source, ground.at(self.to) as target:
-            if self.onto is None:
-                rename_new(source.parent, source.name, target.parent, target.name)
-            else:
-                exchange(source.parent, source.name, target.parent, target.name)
-            try:
-                self._verify(source, target)
-                sync_folder(target.parent)
-                if self.onto is not None:
-                    os.unlink(source.name, dir_fd=source.parent)
-            except BaseException:
-                if self.onto is None:
-                    rename_new(target.parent, target.name, source.parent, source.name)
-                else:
-                    exchange(source.parent, source.name, target.parent, target.name)
-                raise
+            shift(source, target, self.temp, self.before, self.onto, self._check)
             with contextlib.suppress(OSError):  # the move is made
                 sync_folder(source.parent)
-
-    def _verify(self, source: Place, target: Place) -> None:
-        if not self.before.is_entry(entry_at(target.parent, target.name)):
-            raise conflict(self.path)
-        why = self._check(target.parent, target.name) if self._check is not None else ""
-        if why:
-            raise conflict(self.path, why)
-        if self.onto is not None:
-            replaced = Print.of(source.parent, source.name)
-            if not (self.onto.is_entry(replaced) and self.onto.has_content_of(replaced)):
-                raise conflict(self.to)
 
     def mend(self, ground: Ground) -> None:
         with lenient(ground, self.path) as source, lenient(ground, self.to) as target:
