@@ -133,6 +133,37 @@ def test_a_snapshot_is_purged_for_good(interlock: Run, work: Path) -> None:
     assert "purged by a person" in interlock("show", id).out
 
 
+def test_what_cannot_be_purged_yet_is_said(interlock: Run, work: Path, apart: Apart) -> None:
+    from interlock.guard.state import State
+
+    id = str(listed(interlock)[1]["id"])
+    state = State(apart.home)
+    with state.tx() as db:
+        db.execute("UPDATE changes SET status = 'unknown' WHERE id = ?", (id,))
+    state.close()
+    said = interlock("snapshots", "purge", id)
+    assert said.code == 1 and f"kept {id}" in said.err and "purged" not in said.out
+    assert id in interlock("snapshots", "list").out
+
+
+def test_an_undo_that_breaks_shows_no_content(
+    interlock: Run, work: Path, server: FilesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A traceback with its locals would print what is put back."""
+    (work / "plain.txt").write_text("what stood there\n")
+    server.change("write_file", path=str(work / "plain.txt"), content="new\n")
+    id = str(listed(interlock)[0]["id"])
+
+    def breaks(fd: int, data: bytes) -> None:
+        raise RuntimeError(f"cannot write {len(data)} bytes")
+
+    monkeypatch.setattr("interlock.files.copying.write_all", breaks)
+    said = interlock("undo", id)
+    assert said.code == 1 and "RuntimeError" in said.err
+    assert "what stood there" not in said.out + said.err
+    assert (work / "plain.txt").read_text() == "new\n"
+
+
 def test_undo_works_while_all_is_halted(interlock: Run, work: Path) -> None:
     id = str(listed(interlock)[1]["id"])
     assert interlock("halt").code == 0

@@ -84,6 +84,12 @@ def test_a_slot_holds_what_was_captured_and_sealed(store: Store) -> None:
     assert store.snapshots.open("files-1").state == {"path": "/srv/x", "moved": True}
 
 
+def test_what_an_older_home_sealed_into_a_file_is_read(store: Store) -> None:
+    folder = store.reserve("files-1", 10, "a").folder()
+    (folder / "manifest.json").write_text('{"path": "/srv/x"}')
+    assert store.snapshots.open("files-1").state == {"path": "/srv/x"}
+
+
 def test_slots_are_spread_over_shards(store: Store) -> None:
     for number in range(300):
         store.reserve(f"files-{number}", 1, "a").folder()

@@ -160,9 +160,12 @@ def _pipeline(opened: Opened, server: str) -> PersonPipeline:
     from interlock.guard.policy.loading import Source, find_policy
     from interlock.guard.undo.person import PersonPipeline
     from interlock.opening import open_guard, open_server, os_user
+    from interlock.serve import configure_log, redact_log_with
 
     source = Source(find_policy(None))
     guard = open_guard(source, opened.path, opened.keys, server)
+    configure_log()  # what breaks is told on stderr, and tracebacks quote what they touch
+    redact_log_with(guard.detector)
     opened_server, tools = open_server(server, guard, opened.path, opened.keys)
     return PersonPipeline(opened_server, tools, guard, Principal(agent="", user=os_user(), session="terminal"))
 
@@ -189,8 +192,15 @@ def _purge(arguments: argparse.Namespace) -> int:
         if missing:
             raise Broken(f"there is no snapshot {', '.join(missing)}", hint="interlock snapshots list")
         sign_and_store(person(), opened.state, "purge", ids=arguments.ids)
-        opened.snapshots.purge(arguments.ids)
-        say(f"purged {', '.join(arguments.ids)}: what it was kept for can no longer be undone")
+        purged = opened.snapshots.purge(arguments.ids)
+        kept = [id for id in arguments.ids if id not in purged]
+        if purged:
+            say(f"purged {', '.join(purged)}: what it was kept for can no longer be undone")
+        if kept:
+            raise Broken(
+                f"kept {', '.join(kept)}: it still runs, or nobody knows how it ended",
+                hint="`interlock show ID` tells its story",
+            )
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -125,6 +126,10 @@ def small_content(folder: int, name: str) -> bytes | None:
         os.close(fd)
 
 
+# What `look` saw is not there any more, or something else is.
+_LOST_RACES: Final = (errno.ENOENT, errno.ELOOP, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+
+
 def perform(ground: Ground, steps: Sequence[Step]) -> None:
     """Do the steps in order; when one fails, take back those before it. Raises Failed."""
     done: list[Step] = []
@@ -152,4 +157,7 @@ def perform(ground: Ground, steps: Sequence[Step]) -> None:
 def _problem(error: Failed | OSError) -> Failed:
     if isinstance(error, Failed):
         return error
-    return Failed(f"the system refused it ({os.strerror(error.errno or 0)}); nothing was changed")
+    why = os.strerror(error.errno or 0)
+    if error.errno in _LOST_RACES:
+        return Failed(f"it changed meanwhile ({why}); nothing was changed", hint="look again", code=Code.CONFLICT)
+    return Failed(f"the system refused it ({why}); nothing was changed")

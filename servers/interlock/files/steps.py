@@ -256,7 +256,14 @@ class Take(Step):
                     os.fsync(slot)
                 sync_folder(place.parent)
             except BaseException:
-                rename_new(where, name, place.parent, place.name)
+                try:
+                    rename_new(where, name, place.parent, place.name)
+                except FileExistsError:
+                    raise Failed(
+                        f"what stood at {shown(self.path)} was taken, and something of this name is there again",
+                        hint="read the state before trying again",
+                        code=Code.UNKNOWN,
+                    ) from None
                 raise
             if self.copied and not self.lost:
                 with contextlib.suppress(OSError):  # it is gone from its place, and its copy is verified

@@ -7,7 +7,7 @@ small transaction (not synced either): after a crash of the process both are the
 which the next process to open the home mends. A `durable` record needs one `fdatasync` of the chain; the first one
 in a part also needs the folder's own fsync, for the file's name. A new chain's head is committed durably, once per
 process, so that no power cut leaves a chain without one. Nothing else is synced: reads lost in a power cut are
-counted and recorded at the next start, and an outcome lost in one is found again by settling.
+counted and recorded at the next start, and an outcome lost in one is found again by settling, or stands in `changes`.
 
 Nothing here grows with the length of the audit: opening a home looks at unfinished chains and a few finished ones,
 by length and last line.

@@ -7,7 +7,8 @@
 Not for the prior state itself (`snapshots`) nor for comparing the world (each server's `settle`).
 
 A change that may run is known after a power cut: the seal of its snapshot, which comes after `begin`, is durable (one
-fsync of the state's log). `finish` is not: an outcome lost in a power cut is found again by settling.
+fsync of the state's log). `finish` is not: an outcome lost in a power cut is found again by settling. The next
+change's seal makes it durable, which can be before its record is: then the outcome stands here alone.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ import stat
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -151,8 +152,12 @@ class Snapshots:
             how = {"expired": "has expired", "purged": "was purged by a person"}.get(row[0] if row else "", "is gone")
             raise Refused(Code.INVALID, f"the snapshot of {change_id} {how}, so it cannot be undone")
         slot = Slot(change_id, self._path(change_id), self)
+        sealed = row[1]
+        if sealed is None:
+            with suppress(FileNotFoundError):  # homes of the first format held it in a file
+                sealed = (slot.path / "manifest.json").read_text()
         try:
-            slot.state = json.loads(row[1] or "{}")
+            slot.state = json.loads(sealed or "{}")
         except ValueError as error:
             raise Broken(f"the snapshot of {change_id} cannot be read ({type(error).__name__})") from error
         return slot
