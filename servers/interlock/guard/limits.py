@@ -49,25 +49,20 @@ class LimitsLedger:
         """
         with self._state.tx() as db:
             now = self._state.now()
-            used = _read(db, principal)
-            calls, output = (
-                _Slices(used.get("calls"), limits.calls, now),
-                _Slices(used.get("output"), limits.output, now),
-            )
-            if calls.count >= limits.calls.max:
-                raise _reached(f"{calls.count} calls in {_span(limits.calls.per)}", calls.frees(1), now)
-            if output.count >= limits.output.max:
+            calls, output = _Counter(principal, "calls", limits.calls), _Counter(principal, "output", limits.output)
+            if (used := calls.count(db, now)) >= limits.calls.max:
+                raise _reached(f"{used} calls in {_span(limits.calls.per)}", calls.frees(db, now), now)
+            if (used := output.count(db, now)) >= limits.output.max:
                 raise _reached(
-                    f"{output.count} characters of answers in {_span(limits.output.per)}",
-                    output.frees(1), now, more="ask for less: a path, a pattern, a limit",
+                    f"{used} characters of answers in {_span(limits.output.per)}",
+                    output.frees(db, now), now, more="ask for less: a path, a pattern, a limit",
                 )  # fmt: skip
-            _write(db, principal, "calls", calls.add(1))
+            calls.add(db, now, 1)
 
     def output(self, db: sqlite3.Connection, principal: Principal, chars: int, limits: Limits) -> None:
         """Count what an answer cost the agent's context, with its record. Never refuses: the answer has been made."""
         if chars > 0:
-            slices = _Slices(_read(db, principal).get("output"), limits.output, self._state.now())
-            _write(db, principal, "output", slices.add(chars))
+            _Counter(principal, "output", limits.output).add(db, self._state.now(), chars)
 
     # ---------------------------------------------------------------- changes
 
@@ -109,10 +104,9 @@ class LimitsLedger:
     def budgets(self, principal: Principal, limits: Limits) -> dict[str, Any]:
         """What is left: `{"calls": {"left", "max", "per_s"}, ..., "breakers": [{"resource", "closes_in_s"}]}`."""
         now = self._state.now()
-        used = _read(self._state, principal)
         found: dict[str, Any] = {}
         for name, rate in (("calls", limits.calls), ("output", limits.output)):
-            found[name] = _left(rate, _Slices(used.get(name), rate, now).count)
+            found[name] = _left(rate, _Counter(principal, name, rate).count(self._state, now))
         for name, rate, remote in (("changes", limits.changes, True), ("local_changes", limits.local_changes, False)):
             row = self._state.read().execute(_WEIGHT, (principal.agent, principal.user, remote, now - rate.per))
             found[name] = _left(rate, row[0][0])
@@ -173,47 +167,42 @@ class LimitsLedger:
 # ---------------------------------------------------------------- slices of time
 
 
-class _Slices:
-    """Counts by slice: `[[start, count], ...]`, oldest first; those that are wholly over are left out."""
+_OF: Final = "agent = ? AND user = ? AND name = ?"
 
-    def __init__(self, stored: str | None, rate: Rate, now: float) -> None:
+
+class _Counter:
+    """What one agent used of one rate; slices that are wholly over do not count, and go when a new one begins."""
+
+    def __init__(self, principal: Principal, name: str, rate: Rate) -> None:
+        self._key = (principal.agent, principal.user, name)
         self._rate = rate
         self._width = rate.per / SLICES
-        self._now = now
-        oldest = now - rate.per - self._width
-        self._slices: list[list[float]] = [s for s in _pairs(stored) if s[0] > oldest]
-        self.count = int(sum(s[1] for s in self._slices))
 
-    def add(self, number: int) -> str:
-        start = self._now - self._now % self._width
-        if self._slices and self._slices[-1][0] >= start:
-            self._slices[-1][1] += number
-        else:
-            self._slices.append([start, number])
-        self.count += number
-        return json.dumps(self._slices[-2 * SLICES :], separators=(",", ":"))
+    def count(self, db: State | sqlite3.Connection, now: float) -> int:
+        query = f"SELECT coalesce(sum(count), 0) FROM counts WHERE {_OF} AND start > ?"
+        return int(db.execute(query, (*self._key, self._over(now))).fetchall()[0][0])
 
-    def frees(self, number: int) -> float:
-        """When so many fit again, seconds since the epoch."""
-        over = self.count + number - self._rate.max
-        for start, count in self._slices:
-            over -= int(count)
+    def add(self, db: sqlite3.Connection, now: float, number: int) -> None:
+        start = now - now % self._width
+        known = db.execute(
+            f"UPDATE counts SET count = count + ? WHERE {_OF} AND start = ?", (number, *self._key, start)
+        )
+        if not known.rowcount:
+            db.execute(f"DELETE FROM counts WHERE {_OF} AND start <= ?", (*self._key, self._over(now)))
+            db.execute("INSERT INTO counts VALUES (?,?,?,?,?)", (*self._key, start, number))
+
+    def frees(self, db: sqlite3.Connection, now: float) -> float:
+        """When one more fits again, seconds since the epoch."""
+        over = self.count(db, now) + 1 - self._rate.max
+        query = f"SELECT start, count FROM counts WHERE {_OF} AND start > ? ORDER BY start"
+        for start, count in db.execute(query, (*self._key, self._over(now))).fetchall():
+            over -= count
             if over <= 0:
                 return float(start + self._rate.per + self._width)
-        return self._now + self._rate.per
+        return now + self._rate.per
 
-
-def _read(db: State | sqlite3.Connection, principal: Principal) -> dict[str, str]:
-    query = "SELECT name, slices FROM counters WHERE agent = ? AND user = ?"
-    return {row[0]: row[1] for row in db.execute(query, (principal.agent, principal.user))}
-
-
-def _write(db: sqlite3.Connection, principal: Principal, name: str, slices: str) -> None:
-    db.execute("INSERT OR REPLACE INTO counters VALUES (?,?,?,?)", (principal.agent, principal.user, name, slices))
-
-
-def _pairs(stored: str | None) -> list[list[float]]:
-    return json.loads(stored) if stored else []
+    def _over(self, now: float) -> float:
+        return now - self._rate.per - self._width
 
 
 def _floats(stored: str) -> list[float]:

@@ -151,7 +151,7 @@ class State:
             db.execute("DELETE FROM statements WHERE kind IN ('approve', 'grant', 'profile')")
             for table, column in (("effects", "at"), ("breakers", "last")):
                 db.execute(f"DELETE FROM {table} WHERE {column} > ?", (self._highest,))
-            db.execute("DELETE FROM counters")
+            db.execute("DELETE FROM counts")
 
     def _take_clock(self, highest: float, mended: int) -> None:
         if mended != self._mended:

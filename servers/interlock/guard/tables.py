@@ -35,9 +35,9 @@ CREATE TABLE IF NOT EXISTS grants (id TEXT PRIMARY KEY, statement TEXT NOT NULL,
     server TEXT NOT NULL, tool TEXT NOT NULL, used INTEGER NOT NULL, times INTEGER NOT NULL,
     expires REAL NOT NULL, revoked REAL, revoked_by TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS grants_tool ON grants (agent, server, tool);
--- limits: calls and output in slices of time.
-CREATE TABLE IF NOT EXISTS counters (agent TEXT NOT NULL, user TEXT NOT NULL, name TEXT NOT NULL,
-    slices TEXT NOT NULL, PRIMARY KEY (agent, user, name)) WITHOUT ROWID;
+-- limits: calls and output, by the start of each slice of time.
+CREATE TABLE IF NOT EXISTS counts (agent TEXT NOT NULL, user TEXT NOT NULL, name TEXT NOT NULL,
+    start REAL NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (agent, user, name, start)) WITHOUT ROWID;
 -- limits: permitted changes, one row per effect.
 CREATE TABLE IF NOT EXISTS effects (seq INTEGER PRIMARY KEY, agent TEXT NOT NULL, user TEXT NOT NULL, at REAL NOT NULL,
     call TEXT NOT NULL, remote INTEGER NOT NULL, undo INTEGER NOT NULL, weight INTEGER NOT NULL,
