@@ -492,3 +492,8 @@ def test_a_clean_up_never_goes_through_a_link(server: FilesServer, work: Path, t
     assert again.answer("clean_up", name="old").is_error
     assert (tmp_path / "outside/build-1").exists() and len(list((work / "real").iterdir())) == 6
     again.close()
+
+
+def test_a_path_that_names_a_folder_gets_no_file(server: FilesServer, work: Path):
+    refusal = server.refused("write_file", path="made/", content="x\n")
+    assert refusal.startswith("invalid") and "names a folder" in refusal and not (work / "made").exists()

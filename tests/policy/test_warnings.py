@@ -116,3 +116,10 @@ def test_ranges(a: int | None, b: int | None, c: int | None, d: int | None, numb
 
     if implied({"n": narrow}, {"n": wide}) and holds(narrow):
         assert holds(wide)
+
+
+@pytest.mark.parametrize(("listed", "warned"), [("**", True), ("/**", True), ("**/certs/*.pem", False)])
+def test_an_exception_that_leaves_no_protection_is_pointed_out(place: Place, listed: str, warned: bool) -> None:
+    files = f"files: {{roots: [{{path: ~/work, access: write}}], unprotected: ['{listed}']}}\n"
+    policy = place.load(f"version: 1\nextends: development\n{files}")
+    assert any("lifts every protection" in warning.message for warning in policy.warnings) is warned

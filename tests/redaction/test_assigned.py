@@ -63,7 +63,7 @@ SAFE = "bcdfghjklmnpqrstvwxz2456789"  # of what Kubernetes makes names
 UUID = str(uuid.UUID(int=2**127 + 12345))
 POD = "many-56bc65b5ff-22cfw"
 GENERATED = [
-    POD, "auth-service-56bc65b5ff", "session-token-api-7d4b9c8f6d-x2zkq", "backup-28391040-x7k2p", "backup-28391040",
+    POD, "web-7d9c5b6f8d-x1e0k", "auth-service-56bc65b5ff", "session-token-api-7d4b9c8f6d-x2zkq", "backup-28391040-x7k2p", "backup-28391040",
     "payments-worker-7d4b9c8f6d-0", "gke-prod-pool-1-abcd1234-x1yz", "aks-nodepool1-70125458-vmss000011",
     "aks-agentpool-20797254-vmss00000j", "ip-10-0-1-23.eu-west-1.compute.internal", f"ip-10-0-1-23_{UUID}",
     f"{POD}_{UUID}", f"pvc-{UUID}", UUID, f"{POD}.17a3f0c1d2e3b4a5", "apiserver-gv2nipuw7lkdskgaiwlfnbz3h2",

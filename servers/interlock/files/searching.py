@@ -114,7 +114,11 @@ def look_search(files: Files, call: Call) -> Look:
     assert isinstance(args, SearchFiles)
     bounds = files.bounds(call.policy)
     if args.glob.startswith("!") or "\0" in args.glob or args.glob.startswith("/"):
-        raise Refused(Code.INVALID, "the glob is relative to the path and does not begin with ! or /")
+        raise Refused(
+            Code.INVALID,
+            "the glob is relative to the path and does not begin with ! or /",
+            hint="such as *.py, src/**/*.ts or *.{yml,yaml}",
+        )
     pattern = None
     if args.pattern:
         pattern = compile_pattern(args.pattern, literal=args.literal, ignore_case=args.ignore_case)

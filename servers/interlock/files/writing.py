@@ -37,6 +37,8 @@ def look_write(files: Files, call: Call) -> Look:
     assert isinstance(args, WriteFile | EditFile)
     bounds = files.bounds(call.policy)
     path = bounds.parse(args.path)
+    if args.path.endswith("/"):
+        raise Refused(Code.INVALID, "a path that ends with / names a folder", hint="name the file in it")
     place = bounds.roots.place(path, follow=True)
     try:
         first = (bounds.change("write", place.real, path, exists=place.stat is not None), *_reads(bounds, place, path))

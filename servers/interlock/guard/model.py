@@ -6,6 +6,7 @@ Call -> Action -> Look -> Decision -> Permit -> Result -> Answer.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -143,6 +144,18 @@ class Call:
     time: float  # wall clock, seconds
     policy: Policy  # the one policy that this call is judged by, whatever is reloaded meanwhile
     link: Link = field(default_factory=Link)
+
+
+_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"  # no letter or digit that is read as another
+
+
+def new_id(server: str) -> str:
+    """A call's id: short enough to type at 3 a.m., long enough not to meet another in a home's life."""
+    number, letters = int.from_bytes(os.urandom(8), "big"), ""
+    for _ in range(7):
+        number, letter = divmod(number, len(_ALPHABET))
+        letters += _ALPHABET[letter]
+    return f"{server}-{letters}"
 
 
 @dataclass(frozen=True, slots=True)

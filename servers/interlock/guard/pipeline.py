@@ -6,7 +6,6 @@ it gets from the modules beside it. It knows no server and no protocol, and it d
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -52,6 +51,7 @@ from .model import (
     Tool,
     UndoClass,
     Verb,
+    new_id,
 )
 from .overview import overview
 from .processes import myself
@@ -62,7 +62,6 @@ log = structlog.get_logger("interlock.guard")
 
 HELD: Final = 12  # calls that wait for a person at once; further ones are told to come back
 _SEAL: Final = object()
-_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"  # no letter or digit that is read as another
 
 
 @dataclass(frozen=True, slots=True)
@@ -545,15 +544,6 @@ class Pipeline:
     ) -> None:
         fields = {**trail.fields(stage, self.guard.detector), **more}
         self.guard.records.append(fields, durable=durable, also=also)
-
-
-def new_id(server: str) -> str:
-    """A call's id: short enough to type at 3 a.m., long enough not to meet another in a home's life."""
-    number, letters = int.from_bytes(os.urandom(8), "big"), ""
-    for _ in range(7):
-        number, letter = divmod(number, len(_ALPHABET))
-        letters += _ALPHABET[letter]
-    return f"{server}-{letters}"
 
 
 def _validate(tool: Tool, raw: Mapping[str, Any]) -> BaseModel:

@@ -34,9 +34,10 @@ _HEX: Final = re.compile(rb"(?:0x)?[0-9a-fA-F_-]+")
 _UUIDS: Final = re.compile(rb"(?:.*[^0-9a-zA-Z])?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _WORD_AND_HEX: Final = re.compile(rb"((?:[A-Za-z]{2,}[_-])+)v?[0-9a-fA-F_-]+")
 # Kubernetes names what it makes after its maker: NAME-56bc65b5ff-22cfw, NAME-28391040-x7k2p, NAME-0; Azure's nodes.
+# People who make such names up for an example know the shape, not the letters.
 _SAFE: Final = "[bcdfghjklmnpqrstvwxz2456789]"  # without vowels, so that no word comes out
 _MADE: Final = re.compile(
-    rf"(?:[A-Za-z]{{2,40}}/)?([a-z][a-z0-9-]*?)(?:-(?:{_SAFE}{{8,10}}|{_SAFE}{{5}}|vmss[0-9a-z]{{6}}|\d{{1,10}})){{1,3}}".encode()
+    rf"(?:[A-Za-z]{{2,40}}/)?([a-z][a-z0-9-]*?)(?:-(?:[0-9a-z]{{8,10}}-[0-9a-z]{{5}}|{_SAFE}{{8,10}}|{_SAFE}{{5}}|vmss[0-9a-z]{{6}}|\d{{1,10}})){{1,3}}".encode()
 )
 _STACK: Final = re.compile(rb"([A-Za-z0-9]{1,60}(?:-[A-Za-z0-9]{1,60}){0,7})-[0-9A-Z]{12,13}")  # CloudFormation does so
 _KIND: Final = re.compile(rb"[A-Z][A-Za-z]{2,40}/")

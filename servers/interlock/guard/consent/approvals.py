@@ -8,7 +8,6 @@ Not for asking (`consent`), nor for judging whether the world has moved meanwhil
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from interlock.guard import statements
 from interlock.guard.errors import Broken, Code, Refused
 from interlock.guard.keys import Keys, Person
-from interlock.guard.model import Action, Approval, Call, Decision, Link, Look, Principal, Risk
+from interlock.guard.model import Action, Approval, Call, Decision, Link, Look, Principal, Risk, new_id
 from interlock.guard.state import State
 from interlock.guard.statements import canonical
 
@@ -104,7 +103,7 @@ class Approvals:
             f"UPDATE pending SET status = 'void', ended_why = ?, raw = '{{}}', ended = ? WHERE {IS_OPEN} AND id = ?",
             ("what it would do has changed since it was asked", now, call.id),
         )
-        return f"{call.server}-{os.urandom(4).hex()}"
+        return new_id(call.server)
 
     def find(self, id: str) -> Pending | None:
         """The request with this call's id, as it stands now."""

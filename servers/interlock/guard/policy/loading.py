@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -48,6 +48,7 @@ __all__ = [
 ]  # fmt: skip
 
 Model = TypeVar("Model", bound=BaseModel)
+_EVERYTHING: Final = ("*", "**", "/**", "**/*", "~/**", "**/.*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ def load_file(
     """`load` for a file that is read already. `guarded=False`: it matters not who may write it (tests of policies)."""
     chain = read_chain(first, profile)
     merged, problems = merge(chain)
-    notes = list(not_inherited(chain))
+    notes = [*not_inherited(chain), *_lifted(merged)]
     values: dict[str, Any] = {}
     values[""] = _validated(Head, only(merged, Head.model_fields), problems)
     models: dict[str, type[BaseModel]] = {**PARTS, **SECTIONS, **_redaction(merged)}
@@ -210,6 +211,16 @@ def _unclear_protections(merged: Node) -> list[Problem]:
             except ValueError as error:
                 problems.append(at(item, f"`{key}`: {error}"))
     return problems
+
+
+def _lifted(merged: Node) -> list[Problem]:
+    """Exceptions from the protections that leave none of them."""
+    listed = keys(keys(merged).get("files", Node({}, 0, 0))).get("unprotected", Node([], 0, 0)).value
+    everything = [item for item in listed if item.value in _EVERYTHING] if isinstance(listed, list) else []
+    said = (
+        "`unprotected` lifts every protection by name: keys and what decides which programs run are files like others"
+    )
+    return [at(item, said, "list the files that are meant") for item in everything]
 
 
 def _rules_of(file: PolicyFile) -> Node:
