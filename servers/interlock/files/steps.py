@@ -24,7 +24,8 @@ from interlock.paths import Place
 
 from . import copying
 from .copying import Kept
-from .ground import Ground, Print, bring, conflict, entry_at, lenient, put, remove_if_empty, shift
+from .ground import Ground, Print, conflict, entry_at, lenient, remove_if_empty
+from .placing import bring, put, shift
 from .renames import exchange, rename_new, sync_folder
 
 BEFORE, AFTER, EITHER, OTHER = "before", "after", "either", "other"
