@@ -270,6 +270,12 @@ def test_an_unknown_tool_is_refused_and_recorded(pipeline: Traced):
     assert records(pipeline)[0]["tool"] == "run_shell"
 
 
+def test_a_tool_that_the_policy_never_allows_is_not_called_unknown(pipeline: Traced, installation: Installation):
+    pipeline.tools = {name: tool for name, tool in pipeline.tools.items() if name != "write_file"}
+    answer = pipeline.call("write_file", {"path": str(installation.work / "x"), "content": "x"}, Link())
+    assert answer.text.startswith("denied: the policy allows no call of write_file"), answer.text
+
+
 def test_only_the_pipeline_makes_a_permit():
     with pytest.raises(Broken):
         Permit(None, None, None)  # type: ignore[arg-type]

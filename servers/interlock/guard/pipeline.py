@@ -154,7 +154,10 @@ class Pipeline:
         tool = self.tools.get(trail.tool)
         if tool is None:
             self.guard.limits.admit(trail.principal, policy.limits)
-            raise Refused(Code.INVALID, "no such tool", hint=f"the tools are {', '.join(sorted(self.tools))}")
+            offered = f"the tools are {', '.join(sorted(self.tools))}"
+            if any(one.name == trail.tool for one in self.server.tools):
+                raise Refused(Code.DENIED, f"the policy allows no call of {trail.tool}", hint=offered)
+            raise Refused(Code.INVALID, "no such tool", hint=offered)
         trail.change = tool.change
         try:
             arguments = _validate(tool, trail.raw)
