@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.guard.model import Action, Call, Decision, Effect, Look, Outcome, Principal, Risk, UndoClass
-from interlock.guard.processes import myself
 from interlock.guard.state import State
 from interlock.guard.undo.changes import Change, Changes
 
@@ -46,10 +45,11 @@ class Ledger:
         attributes: dict[str, Any] = {"path": "x", "size": 3, "exists": True, "changed": ("a.b", "c")}
         actions = tuple(Action("files.write", resource, attributes) for resource in resources or (f"/srv/{id}",))
         decision = Decision(Effect.ALLOW, Risk.MEDIUM, "", (), undo=UndoClass.PARTIAL, lost=("the old times",))
-        own, start, _ = myself()
         look = Look(actions, undoes=undoes)
         with self.state.tx() as db:
-            self.changes.begin(db, call, look, decision, asked=asked, pid=pid or own, pid_start=start)
+            self.changes.begin(db, call, look, decision, asked=asked)
+            if pid is not None:
+                db.execute("UPDATE changes SET pid = ? WHERE id = ?", (pid, id))
         change = self.changes.get(id)
         assert change is not None
         return change

@@ -209,9 +209,21 @@ def test_effects_do_not_pile_up(it: Ledgers) -> None:
         it.clock.forward(1800)
     change(it, who=principal("another"))
     assert it.state.read().execute("SELECT count(*) FROM effects")[0][0] <= 20
-    it.clock.forward(8 * 86400)
+    it.clock.forward(401 * 86400)
     change(it)
     assert it.state.read().execute("SELECT count(*) FROM effects")[0][0] == 1
+
+
+def test_a_limit_over_a_month_holds_for_a_month(it: Ledgers) -> None:
+    """Whatever other agents do meanwhile, whose limits are short."""
+    limits = Limits(local_changes=Rate(1, 30 * 86400), calls=Rate(1, 30 * 86400))
+    assert change(it, "/a", limits=limits) is None
+    it.limits.admit(principal(), limits)
+    it.clock.forward(20 * 86400)
+    assert change(it, "/b", who=principal("another")) is None
+    it.limits.admit(principal("another"), LIMITS)
+    assert change(it, "/c", limits=limits) is not None
+    assert refused(lambda: it.limits.admit(principal(), limits)) is not None
 
 
 # ---------------------------------------------------------------- repeats and loops
@@ -416,6 +428,6 @@ def test_the_breaker_survives_a_restart_and_forgets_in_time(it: Ledgers) -> None
     it.state.close()
     again = open_ledgers(it.home.parent, it.clock)
     assert is_open(again)
-    again.clock.forward(2 * 7 * 86400)
+    again.clock.forward(2 * 400 * 86400)
     fail(again, resource="c/other")
     assert again.state.read().execute("SELECT count(*) FROM breakers")[0][0] == 1

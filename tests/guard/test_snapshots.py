@@ -84,12 +84,6 @@ def test_a_slot_holds_what_was_captured_and_sealed(store: Store) -> None:
     assert store.snapshots.open("files-1").state == {"path": "/srv/x", "moved": True}
 
 
-def test_what_an_older_home_sealed_into_a_file_is_read(store: Store) -> None:
-    folder = store.reserve("files-1", 10, "a").folder()
-    (folder / "manifest.json").write_text('{"path": "/srv/x"}')
-    assert store.snapshots.open("files-1").state == {"path": "/srv/x"}
-
-
 def test_slots_are_spread_over_shards(store: Store) -> None:
     for number in range(300):
         store.reserve(f"files-{number}", 1, "a").folder()
@@ -129,7 +123,6 @@ def test_one_agent_fills_at_most_half(store: Store) -> None:
 
 
 def test_what_is_larger_than_half_never_fits(store: Store) -> None:
-    assert store.snapshots.fits(500, "a", store.settings) and not store.snapshots.fits(501, "a", store.settings)
     slot = store.reserve("files-1", 501, "a")  # class none: a person has consented
     assert slot.too_large and store.snapshots.usage()["bytes"] == 0
     assert not store.reserve("files-2", 500, "a").too_large
@@ -506,7 +499,6 @@ def test_the_hot_path_lists_no_folder(store: Store, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(os, name, listed)
     store.held("files-90", 1)
     store.snapshots.open("files-90")
-    store.snapshots.fits(5, "a", store.settings)
 
 
 def test_a_store_that_cannot_be_written_is_broken_and_recovers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,17 @@ def test_the_state_of_a_newer_version_is_refused(home: Path) -> None:
         State(home)
 
 
+def test_the_state_of_a_preview_is_refused_and_left_as_it_is(home: Path) -> None:
+    State(home).close()
+    with sqlite3.connect(home / "state.db") as db:
+        db.execute("PRAGMA user_version = 1")
+    with pytest.raises(Broken, match="preview") as caught:
+        State(home)
+    assert "undo with that version" in caught.value.hint
+    with sqlite3.connect(home / "state.db") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+
+
 # ---------------------------------------------------------------- transactions
 
 

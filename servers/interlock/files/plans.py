@@ -59,9 +59,9 @@ def refused_by_name(action: Action) -> bool:
 def put_back(bounds: Bounds, size: int, kept: str) -> str:
     """What is promised of a change that replaces or takes so many bytes: `kept`, or that it is not kept.
 
-    The rule is the store's own (`Snapshots.fits`): then the change is of class `none`, and only a person allows it.
+    Then the change is of class `none`, and only a person allows it.
     """
-    if size <= bounds.policy.snapshots.max_size // 2:
+    if size <= bounds.policy.snapshots.share:
         return kept
     return "it is too large for the store of snapshots, so it is NOT KEPT and cannot be put back"
 

@@ -80,9 +80,7 @@ def load(slot: Slot) -> Manifest:
     """The manifest of a sealed slot. Raises Broken when there is none."""
     state = slot.state
     if state.get("version") != 1:
-        raise Broken(
-            "the snapshot holds no manifest", hint="the change was cut off before it began: nothing to put back"
-        )
+        raise Broken("the snapshot's manifest cannot be read")
 
     def data(text: str | None) -> bytes | None:
         return None if text is None else base64.b64decode(text)
@@ -101,15 +99,13 @@ def load(slot: Slot) -> Manifest:
     )
 
 
-def capture(
-    repo: pygit2.Repository, transition: Transition, slot: Slot, keep_seconds: int, partial: bool = False
-) -> Manifest:
+def capture(repo: pygit2.Repository, transition: Transition, slot: Slot, keep_seconds: int) -> Manifest:
     """Everything durable before this returns. Raises Failed (conflict) when the world is not as planned."""
     facts = transition.facts
     prune_hidden(repo, keep_seconds)
     manifest = Manifest(
         root=facts.name, refs=transition.refs, files=[], admin=transition.admin, index=None, blobs=[], keep=[],
-        path=slot.folder(), remote=transition.remote, partial=partial,
+        path=slot.folder(), remote=transition.remote, partial=slot.too_large,
     )  # fmt: skip
     _capture_files(facts, transition.files, manifest)
     if transition.touches_index:

@@ -189,13 +189,11 @@ class Git:
         from .planning import planned_of
 
         planned = planned_of(look)
-        keep = call.policy.snapshots
-        partial = look.size > keep.max_size // 2
         try:
             with self.opened(planned.facts) as repo:
                 if planned.complete is not None:
                     planned.complete(repo, call)
-                capture(repo, planned.transition, slot, keep.keep, partial)
+                capture(repo, planned.transition, slot, call.policy.snapshots.keep)
         except Failed as error:  # nothing has changed yet, so it is a refusal
             raise Refused(error.code, error.message, hint=error.hint) from error
         except OSError as error:

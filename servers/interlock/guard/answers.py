@@ -28,6 +28,10 @@ class Exit:
     redactions: int
     truncated: bool
 
+    def facts(self) -> dict[str, Any]:
+        """What its record says of it."""
+        return {"chars": self.chars, "redactions": self.redactions, "truncated": self.truncated}
+
 
 def answer(result: Result, call_id: str, note: str, detector: Detector, cap: int) -> Exit:
     """Turn a run's result into what the client gets. `note` is the guard's own line, above everything.
@@ -54,7 +58,7 @@ def answer(result: Result, call_id: str, note: str, detector: Detector, cap: int
     return Exit(Answer(text or "done", id=call_id), len(text), result.redactions + redacted.count, truncated)
 
 
-def refusal(problem: Refused | Failed | Broken, code: str, call_id: str, detector: Detector | None) -> Answer:
+def refusal(problem: Refused | Failed | Broken, code: str, call_id: str, detector: Detector) -> Answer:
     """A no in words: code, what and why, rule, what to do instead, id. Redacted, for it may quote a name."""
     parts = [f"{code}: {_sentence(problem.message)}"]
     rule = getattr(problem, "rule", "")
@@ -64,9 +68,7 @@ def refusal(problem: Refused | Failed | Broken, code: str, call_id: str, detecto
         parts.append(f"Instead: {_sentence(problem.hint)}")
     if call_id:
         parts.append(f"(id {call_id})")
-    text = visible(" ".join(parts))
-    if detector is not None:
-        text = detector.redact(text).text
+    text = detector.redact(visible(" ".join(parts))).text
     return Answer(text, is_error=True, id=call_id)
 
 

@@ -64,16 +64,16 @@ class Decider:
     def __init__(self, rules: Sequence[Rule], verbs: Mapping[str, Verb]) -> None:
         self._verbs = verbs
         by_verb: dict[str, list[_Compiled]] = defaultdict(list)
-        bounds: dict[str, list[_Compiled]] = defaultdict(list)
+        denials: dict[str, list[_Compiled]] = defaultdict(list)
         for rule in rules:
             globs = {k: compile_globs(m.patterns) for k, m in rule.where.items() if isinstance(m, Globs)}
             compiled = _Compiled(rule, globs)
             for verb in rule.verbs:
                 by_verb[verb].append(compiled)
                 if rule.layer is Layer.BUILTIN and rule.effect is Effect.DENY:
-                    bounds[verb].append(compiled)
+                    denials[verb].append(compiled)
         self._by_verb = {verb: _Index(compiled) for verb, compiled in by_verb.items()}
-        self._bounds = {verb: sorted(compiled, key=lambda c: c.rule.id) for verb, compiled in bounds.items()}
+        self._denials = {verb: sorted(compiled, key=lambda c: c.rule.id) for verb, compiled in denials.items()}
 
     def decide(self, actions: Iterable[Action], asks: Sequence[str] = ()) -> Decision:
         """Judge a whole call: all its actions must pass, the strictest speaks for it.
@@ -105,15 +105,15 @@ class Decider:
         """What binds even a person: the built-in rules alone. Allows whatever they do not deny."""
         actions = list(actions)
         for action in actions:
-            rule = self.out_of_bounds(action)
+            rule = self.builtin_denial(action)
             if rule is not None:
                 return Decision(Effect.DENY, Risk.LOW, rule.reason, (rule.id,), code=rule.code, hint=rule.hint)
         verbs = [self._verbs[action.verb] for action in actions]
         return Decision(Effect.ALLOW, max(verb.risk for verb in verbs), "a person does it", ("person",))
 
-    def out_of_bounds(self, action: Action, certain: bool = False) -> Rule | None:
+    def builtin_denial(self, action: Action, certain: bool = False) -> Rule | None:
         """The first built-in rule that denies the action. `certain`: whatever is not known of it yet denies nothing."""
-        for compiled in self._bounds.get(action.verb, ()):
+        for compiled in self._denials.get(action.verb, ()):
             fit = _fit(compiled, action)
             if fit is Fit.YES or (fit is Fit.MAYBE and not certain):
                 return compiled.rule

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from interlock.guard.policy.loading import Limits, Rate
 
 SLICES: Final = 60
-KEEP: Final = 7 * 86400.0  # seconds after which rows of agents that are gone are forgotten
+KEEP: Final = 400 * 86400.0  # seconds after which rows of agents that are gone are forgotten: longer than any limit
 RESOURCES_MAX: Final = 200  # of one call; one that touches more is remembered as a whole
 
 
@@ -99,7 +99,7 @@ class LimitsLedger:
         db.execute(
             "DELETE FROM effects WHERE agent = ? AND user = ? AND at < ?", (principal.agent, principal.user, oldest)
         )
-        db.execute("DELETE FROM effects WHERE at < ?", (now - KEEP,))
+        db.execute("DELETE FROM effects WHERE at < ?", (min(oldest, now - KEEP),))
 
     def budgets(self, principal: Principal, limits: Limits) -> dict[str, Any]:
         """What is left: `{"calls": {"left", "max", "per_s"}, ..., "breakers": [{"resource", "closes_in_s"}]}`."""
@@ -189,6 +189,7 @@ class _Counter:
         )
         if not known.rowcount:
             db.execute(f"DELETE FROM counts WHERE {_OF} AND start <= ?", (*self._key, self._over(now)))
+            db.execute("DELETE FROM counts WHERE start < ?", (min(self._over(now), now - KEEP),))
             db.execute("INSERT INTO counts VALUES (?,?,?,?,?)", (*self._key, start, number))
 
     def frees(self, db: sqlite3.Connection, now: float) -> float:
@@ -229,13 +230,10 @@ def _marks(look: Look, resources: Sequence[str]) -> list[tuple[str, bytes, bytes
             (
                 f"{len(resources)} things",
                 _mark("".join(sorted(resources))),
-                hashlib.sha256(whole.encode()).digest()[:16],
+                _mark(whole),
             )
         ]
-    return [
-        (resource, _mark(resource), hashlib.sha256(json.dumps(sorted(effects)).encode()).digest()[:16])
-        for resource, effects in made.items()
-    ]
+    return [(resource, _mark(resource), _mark(json.dumps(sorted(effects)))) for resource, effects in made.items()]
 
 
 def _was_undo(db: sqlite3.Connection, call: str) -> bool:

@@ -1,4 +1,4 @@
-"""The words of the guard as values. No I/O, no decisions.
+"""The words of the guard as values. No decisions, and no I/O but the randomness of an id.
 
 Each value says who makes it and who reads it. A call travels through them in this order:
 Call -> Action -> Look -> Decision -> Permit -> Result -> Answer.

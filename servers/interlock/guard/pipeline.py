@@ -54,7 +54,6 @@ from .model import (
     new_id,
 )
 from .overview import overview
-from .processes import myself
 from .state import State
 from .trail import Trail
 
@@ -191,7 +190,7 @@ class Pipeline:
         trail.actions = () if tool.undo else self.server.interpret(call)
         decider = self._deciding(call.policy)
         for action in trail.actions:
-            rule = decider.out_of_bounds(action, certain=True)
+            rule = decider.builtin_denial(action, certain=True)
             if rule is not None:
                 trail.decision = decider.decide((action,))
                 raise Refused(rule.code, _about(rule.reason, action), hint=rule.hint, rule=rule.id)
@@ -206,10 +205,10 @@ class Pipeline:
         return look
 
     def decide(self, trail: Trail, call: Call, look: Look) -> Decision:
-        """Effect and risk: pure, but for two facts of the guard's own (room for the snapshot, the breaker)."""
+        """Effect and risk: pure, but for two facts of the guard's own (the breaker, resources that are blocked)."""
         guard = self.guard
         decision = self._deciding(call.policy).decide(look.actions, look.asks)
-        if trail.change and not guard.snapshots.fits(look.size, call.principal.agent, call.policy.snapshots):
+        if trail.change and look.size > call.policy.snapshots.share:
             # What cannot be captured cannot be put back: class none, whatever the verb's own class is.
             effect = max(decision.effect, Effect.ASK)
             decision = replace(decision, undo=UndoClass.NONE, risk=Risk.CRITICAL, effect=effect)
@@ -261,15 +260,9 @@ class Pipeline:
         """The world may have moved while a person thought: same effect and no higher risk, or the yes is void."""
         approvals, mark = self.guard.approvals, digest(call, look)
         pending = approvals.find(call.id) if trail.granted is None else None
-        agreed = trail.granted or (pending and (pending.digest, pending.risk, pending.asks))
+        given = trail.granted or (pending and (pending.digest, pending.risk, pending.asks))
         moved = pending is not None and self._shows_something_else(call, look, pending)
-        if (
-            not agreed
-            or moved
-            or mark != agreed[0]
-            or decision.risk > agreed[1]
-            or not set(look.asks) <= set(agreed[2])
-        ):
+        if not given or moved or mark != given[0] or decision.risk > given[1] or not set(look.asks) <= set(given[2]):
             if pending is not None:
                 approvals.void(call.id, "what it would do has changed since it was approved")
             raise Refused(
@@ -277,7 +270,8 @@ class Pipeline:
                 "what this call would do has changed since a person approved it, so the approval is void",
                 hint="make the call again; it will be asked anew",
             )
-        trail.agreed = mark if trail.granted is None else ""
+        if trail.granted is None:
+            trail.agreed = mark
 
     def secure(self, trail: Trail, call: Call, look: Look, decision: Decision) -> Permit:
         """Use the approval up. For changes: halt again, limits, snapshot, and the durable `permitted` record.
@@ -292,13 +286,11 @@ class Pipeline:
                 trail.approval = approval
             return Permit(call, decision, look, trail.approval, seal=_SEAL)
         self.recheck(call, look)
-        pid, start, _ = myself()
         with guard.state.tx() as db:  # all of it or nothing; the seal of the snapshot makes it durable
             approval = self._spend(db, trail, call)
             self.reserve(db, call, look)
             slot = guard.snapshots.reserve(db, call.id, look.size, call.principal.agent, call.policy.snapshots)
-            asked = approval is not None
-            guard.changes.begin(db, call, look, decision, asked=asked, pid=pid, pid_start=start)
+            guard.changes.begin(db, call, look, decision, asked=approval is not None)
         trail.approval = approval
         try:
             self.server.capture(call, look, slot)
@@ -345,7 +337,7 @@ class Pipeline:
         digests: dict[str, Any] = {"before": result.before, "after": result.after}
         chars = 0
 
-        def settle(db: sqlite3.Connection) -> None:  # with the outcome's record, in one step
+        def note_outcome(db: sqlite3.Connection) -> None:  # with the outcome's record, in one step
             if permit.slot is not None:
                 guard.changes.finish(db, call.id, Outcome.DONE, after=result.after)
             guard.limits.output(db, call.principal, chars, limits)
@@ -355,9 +347,8 @@ class Pipeline:
             if permit.slot is not None:
                 for resource, of in _resources(call, permit.look.actions):
                     guard.limits.breaker_result(call.principal, call.server, resource, False, of)
-            size = {"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated}
             chars = made.chars
-            self._record(trail, "done", also=settle, result=size, **digests)
+            self._record(trail, "done", also=note_outcome, result=made.facts(), **digests)
             return made.answer
         except Exception as error:
             log.exception("answer withheld", call=call.id)
@@ -365,7 +356,7 @@ class Pipeline:
             if permit.slot is None:
                 raise Broken(f"the answer is withheld: {why}", hint=getattr(error, "hint", "")) from error
             with suppress(Exception), guard.state.tx() as db:  # first of all: it is made, and can be undone
-                settle(db)
+                note_outcome(db)
             with suppress(Exception):
                 self._record(trail, "done", result={"withheld": True}, **digests)
             undo = f"{self.server.name}_undo(id={call.id})"
@@ -464,10 +455,9 @@ class Pipeline:
             about = self.server.instructions(call.policy)
             data = overview(guard, call.policy, self.server.name, call.principal, about)
             made = answers.answer(Result(data=data), call.id, "", guard.detector, call.policy.limits.result_chars)
-            size = {"chars": made.chars, "redactions": made.redactions, "truncated": made.truncated}
             limits, chars = call.policy.limits, made.chars
             counted = lambda db: guard.limits.output(db, call.principal, chars, limits)  # noqa: E731
-            self._record(trail, "done", also=counted, result=size)
+            self._record(trail, "done", also=counted, result=made.facts())
             return made.answer
         except Exception as error:
             return self._no(trail, error)

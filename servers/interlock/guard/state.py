@@ -149,9 +149,8 @@ class State:
             )
             db.execute("UPDATE grants SET revoked = ? WHERE revoked IS NULL", (self._highest,))
             db.execute("DELETE FROM statements WHERE kind IN ('approve', 'grant', 'profile')")
-            for table, column in (("effects", "at"), ("breakers", "last")):
+            for table, column in (("effects", "at"), ("breakers", "last"), ("counts", "start")):
                 db.execute(f"DELETE FROM {table} WHERE {column} > ?", (self._highest,))
-            db.execute("DELETE FROM counts")
 
     def _take_clock(self, highest: float, mended: int) -> None:
         if mended != self._mended:
@@ -207,9 +206,9 @@ class State:
         if free_bytes(self.home) >= 3 * RESERVE_BYTES:
             make_reserve(path)
 
-    def check_room(self, size: int = 0) -> None:
-        """Raises Broken when a new change of `size` bytes would leave nothing for outcomes and undo."""
-        if free_bytes(self.home) < ROOM_BYTES + size:
+    def check_room(self) -> None:
+        """Raises Broken when a new change would leave nothing for outcomes and undo."""
+        if free_bytes(self.home) < ROOM_BYTES:
             raise Broken(
                 "the disk that holds the state is full, so no new change begins",
                 hint="free space on it, or run `interlock snapshots purge`; reads and undo go on meanwhile",
@@ -258,6 +257,11 @@ class State:
             if version > VERSION:
                 raise Broken(
                     f"{self._file} was made by a newer Interlock (format {version})", hint="install that version again"
+                )
+            if 0 < version < VERSION:
+                raise Broken(
+                    f"{self._file} was made by a preview of Interlock (format {version})",
+                    hint="undo with that version what you want undone, then move the home aside: a new one is made",
                 )
             if version < VERSION:
                 db.execute("BEGIN IMMEDIATE")

@@ -111,7 +111,7 @@ def may_hold(value: bytes) -> bool:
     if not _WHOLE.fullmatch(value):
         return False
     run = _bare(b"".join(value.split()))
-    return run.startswith(PACKED.encode()) or _decoded(run) is not None
+    return run.startswith(PACKED.encode()) or _begins(run) is not None
 
 
 def _held(page: Page, run: bytes, find: Callable[[Page], list[Found]]) -> str:
@@ -193,14 +193,20 @@ _PIECE: Final = 1 << 12
 
 
 def _decoded(run: bytes) -> bytes | None:
-    """The text that a run holds, wherever in it its groups of four begin."""
+    """The text that a run holds; None where it holds none."""
+    at = _begins(run)
+    return None if at is None else _plain(run[at:])
+
+
+def _begins(run: bytes) -> int | None:
+    """Where in a run its groups of four begin, by the text that then comes out; None where none does."""
     for shift in range(4):
-        aligned = run[shift:]
+        aligned = run[shift : shift + 200]
         if len(aligned) < 12:
             return None
-        sample = _plain(aligned[:200])
+        sample = _plain(aligned)
         if len(sample.translate(None, _PRINTABLE)) <= 0.1 * len(sample) or (not shift and _letters(sample)):
-            return _plain(aligned)
+            return shift
     return None
 
 

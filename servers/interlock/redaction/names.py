@@ -141,27 +141,30 @@ def classify(name: bytes) -> tuple[int, str]:
     return known
 
 
+def _words(name: bytes) -> list[bytes]:
+    return [word.lower() for word in WORDS.findall(name[-120:])]
+
+
 def says_public(name: bytes) -> bool:
     """Whether a name says that what it stands for is random without being a secret."""
-    words = {word.lower() for word in WORDS.findall(name[-120:])}
+    words = set(_words(name))
     return bool(words & _PUBLIC_WORDS or words & _ANYWHERE)
 
 
 def carries(name: bytes) -> bool:
     """Whether what stands under it, in a mapping under a secret's name, is the secret: `value`, `default`, `prod`."""
-    words = {word.lower() for word in WORDS.findall(name[-120:])}
-    return all(word in _CARRIERS or word.isdigit() for word in words)
+    return all(word in _CARRIERS or word.isdigit() for word in _words(name))
 
 
 def describes(name: bytes) -> bool:
     """Whether what stands under it there is said about the secret: `type`, `minLength`, `secretKeyRef`."""
-    words = [word.lower() for word in WORDS.findall(name[-120:])]
+    words = _words(name)
     return bool(words and (words[-1] in _DESCRIBING or _ANYWHERE & set(words)))
 
 
 def holds_many(name: bytes) -> bool:
     """Whether a mapping under it has a secret under each name: `passwords`, `apiTokens`."""
-    words = [word.lower() for word in WORDS.findall(name[-120:])]
+    words = _words(name)
     return bool(words and (words[-1] in _MANY or words[-2:] == [b"api", b"keys"]))
 
 
@@ -176,7 +179,7 @@ def _narrow(found: re.Match[bytes]) -> bytes:
 
 
 def _classify(name: bytes) -> tuple[int, str]:
-    words = [word.lower() for word in WORDS.findall(narrow(name)[-120:])]
+    words = _words(narrow(name))
     while words and (words[-1].isdigit() or (words[-1] in _NEUTRAL and len(words) > 1)):
         words.pop()
     if not words or _ANYWHERE & set(words):

@@ -68,6 +68,11 @@ class SnapshotsSettings:
     keep: int = 30 * 86400
     max_size: int = 10 * 1024**3
 
+    @property
+    def share(self) -> int:
+        """What one agent, and so one change, may fill. What is larger cannot be kept at all."""
+        return self.max_size // 2
+
 
 # ---------------------------------------------------------------- the file
 

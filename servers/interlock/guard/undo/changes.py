@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from interlock.guard.model import Call, Decision, Look, Outcome, UndoClass
-from interlock.guard.processes import alive, boot, myself
+from interlock.guard.processes import alive, myself
 
 if TYPE_CHECKING:
     import sqlite3
@@ -81,10 +81,8 @@ class Changes:
         decision: Decision,
         *,
         asked: bool,
-        pid: int,
-        pid_start: int,
     ) -> None:
-        """Note a change before it runs. `pid` is the process whose end means that it was cut off.
+        """Note a change before it runs; if this process ends before it has an outcome, it was cut off.
 
         In the transaction that counts it and reserves its snapshot; the seal of that makes it durable.
         """
@@ -101,7 +99,7 @@ class Changes:
             (
                 call.id, call.server, call.tool, who.agent, who.user, who.session, who.client, self._state.now(),
                 _json(actions), int(decision.undo), "; ".join(decision.lost), look.undoes, asked,
-                pid, pid_start, boot(), _json(resources), call.reason,
+                *myself(), _json(resources), call.reason,
             ),
         )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
     state.db                        the server's own state, small prior contents among it; and the account of the store
     snapshots/ab/<change id>/...    what is larger than that: whole files and trees, where a change has any
-    snapshots/.gone/...             on its way out; emptied by the next expiry
+    snapshots/.gone/...             on its way out; emptied at once, or after a crash by the next expiry
 
 Not for what is in a snapshot: servers capture and restore. Size never evicts: when the store is full, changes are
 refused; age expires (`keep`), and people purge. Nothing here walks folders but the removal of one snapshot, and
@@ -23,7 +23,6 @@ import stat
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,7 +49,7 @@ class Slot:
     def __init__(self, id: str, path: Path, snapshots: Snapshots, too_large: bool = False) -> None:
         self.id = id
         self.path = path  # of its folder, which is there only where `folder` made it
-        self.too_large = too_large  # no room for the prior state: seal what was there alone (class `none`)
+        self.too_large = too_large  # nothing of the prior state is kept (class `none`)
         self.state: dict[str, Any] = {}
         self._snapshots = snapshots
         self._unsynced: list[Path] = []
@@ -90,30 +89,23 @@ class Snapshots:
 
     # ---------------------------------------------------------------- room
 
-    def fits(self, size: int, agent: str, settings: SnapshotsSettings) -> bool:
-        """Whether a change of this size can be captured at all: one agent fills at most half of the store.
-
-        A store that is merely full answers True here; then `reserve` refuses, and a person purges.
-        """
-        return bool(size <= settings.max_size // 2)
-
     def reserve(
         self, db: sqlite3.Connection, change_id: str, size: int, agent: str, settings: SnapshotsSettings
     ) -> Slot:
         """Account for `size` bytes of a change, in the transaction that notes it. Raises Refused: there is no room.
 
         A change too large for any snapshot gets a slot of no size (`too_large`): it runs only as class `none`, with
-        a person's consent (see `fits`), and its server keeps nothing of what was there.
+        a person's consent, and its server keeps nothing of what was there.
         """
-        fits = self.fits(size, agent, settings)
-        held = size if fits else 0
+        too_large = size > settings.share
+        held = 0 if too_large else size
         _refuse_when_full(held, _usage(db, None), _usage(db, agent), settings)
         db.execute(
             "INSERT INTO slots (change, agent, size, at, status) VALUES (?,?,?,?,'held')",
             (change_id, agent, held, self._state.now()),
         )
         _account(db, agent, held, 1)
-        return Slot(change_id, self._path(change_id), self, too_large=not fits)
+        return Slot(change_id, self._path(change_id), self, too_large=too_large)
 
     def make_folder(self, change_id: str) -> None:
         """A new slot's folder. Raises Broken.
@@ -152,12 +144,8 @@ class Snapshots:
             how = {"expired": "has expired", "purged": "was purged by a person"}.get(row[0] if row else "", "is gone")
             raise Refused(Code.INVALID, f"the snapshot of {change_id} {how}, so it cannot be undone")
         slot = Slot(change_id, self._path(change_id), self)
-        sealed = row[1]
-        if sealed is None:
-            with suppress(FileNotFoundError):  # homes of the first format held it in a file
-                sealed = (slot.path / "manifest.json").read_text()
         try:
-            slot.state = json.loads(sealed or "{}")
+            slot.state = json.loads(row[1] or "{}")
         except ValueError as error:
             raise Broken(f"the snapshot of {change_id} cannot be read ({type(error).__name__})") from error
         return slot
@@ -169,6 +157,7 @@ class Snapshots:
                 also(db)
             _forget(db, change_id)
         self._remove(change_id)
+        self._empty_gone()
 
     # ---------------------------------------------------------------- the end of a snapshot
 
@@ -309,7 +298,6 @@ class Snapshots:
             return
         except OSError as error:
             raise _broken(error, "the snapshot cannot be removed") from error
-        self._empty_gone()
 
     def _empty_gone(self) -> None:
         gone = self._root / ".gone"
@@ -379,7 +367,7 @@ def _refuse_when_full(size: int, total: int, own: int, settings: SnapshotsSettin
     hint = "a person frees room with `interlock snapshots purge` or raises `snapshots.max_size`"
     if total + size > settings.max_size:
         raise Refused(Code.LIMIT_REACHED, "the store of snapshots is full, so nothing can be changed", hint=hint)
-    if own + size > settings.max_size // 2:
+    if own + size > settings.share:
         raise Refused(Code.LIMIT_REACHED, "this agent's half of the store of snapshots is full", hint=hint)
 
 
