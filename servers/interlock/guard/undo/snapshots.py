@@ -26,8 +26,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
-
 from interlock.guard.errors import Broken, Code, Refused
 
 if TYPE_CHECKING:
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 
     from interlock.guard.policy.loading import SnapshotsSettings
     from interlock.guard.state import State
-
-log = structlog.get_logger("interlock.guard")
 
 SHARDS: Final = 256
 EXPIRE_BATCH: Final = 200  # snapshots that one round of expiry removes at most
@@ -182,7 +178,7 @@ class Snapshots:
             old = [row[0] for row in rows if not _needed(db, row[0])]
         expired, problem = self._end(old, "expired")
         if problem is not None:  # tried again next time; what has expired is to be recorded all the same
-            log.warning("not expired yet", problem=problem.message)
+            _warn("not expired yet", problem)
         self._forget_old(now - KEEP_ROWS)
         if expired or self._in_log:
             self._in_log = True
@@ -190,7 +186,7 @@ class Snapshots:
                 self._state.shrink()
                 self._in_log = False
             except Broken as broken:
-                log.warning("not given back to the disk yet", problem=broken.message)
+                _warn("not given back to the disk yet", broken)
         return expired
 
     def _forget_old(self, before: float) -> None:
@@ -382,3 +378,9 @@ def _sync_folder(path: Path) -> None:
 def _broken(error: OSError, what: str) -> Broken:
     why = os.strerror(error.errno).lower() if error.errno else type(error).__name__
     return Broken(f"{what} ({why}); without a snapshot nothing runs", hint="`interlock doctor` tells more")
+
+
+def _warn(event: str, problem: Broken) -> None:
+    import structlog  # servers alone expire; the command line does not load it
+
+    structlog.get_logger("interlock.guard").warning(event, problem=problem.message)
