@@ -182,9 +182,9 @@ def test_a_delete_asks_or_is_refused(doors, name: str) -> None:
 OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "exec": (f"{DENIED}|{BAD}", "exec", {"pod": "p1", "command": ["id"]}),
     "exec of a shell": (f"{DENIED}|{BAD}", "exec", {"pod": "p1", "command": ["sh", "-c", "cat /run/secrets/*"]}),
-    "exec as one text": (BAD, "exec", {"pod": "p1", "command": "id"}),
-    "exec of nothing": (BAD, "exec", {"pod": "p1", "command": []}),
-    "exec with a terminal": (BAD, "exec", {"pod": "p1", "command": ["id"], "tty": True}),
+    "exec as one text": ("denied", "exec", {"pod": "p1", "command": "id"}),
+    "exec of nothing": ("denied", "exec", {"pod": "p1", "command": []}),
+    "exec with a terminal": ("denied", "exec", {"pod": "p1", "command": ["id"], "tty": True}),
     "cordon": (ASK, "cordon", {"node": "n1"}),
     "json patch that tests": (
         BAD,
