@@ -21,9 +21,9 @@ from typing import Any, Final
 _CHUNK: Final = 1024**2
 _FICLONE: Final = 0x40049409
 _LINUX: Final = sys.platform.startswith("linux")
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _INHERITED: Final = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
 
 
@@ -51,7 +51,7 @@ def _copy(
             os.link(first, path, src_dir_fd=top, dst_dir_fd=top, follow_symlinks=False)
             return
     if kind == stat.S_IFREG:
-        source = os.open(name, _READ, dir_fd=folder)
+        source = os.open(name, READ, dir_fd=folder)
         try:
             copy_file(source, to_folder, to_name, sync=sync)
         finally:
@@ -85,7 +85,7 @@ def copy_file(source: int, to_folder: int, to_name: str, *, sync: bool = True) -
     found = os.fstat(source)
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
-    target = os.open(to_name, _NEW, 0o600, dir_fd=to_folder)
+    target = os.open(to_name, NEW, 0o600, dir_fd=to_folder)
     try:
         if not _cloned(source, target):
             _copy_data(source, target, found.st_size)
@@ -228,7 +228,7 @@ class Kept:
 
     def make(self, folder: int, name: str) -> None:
         """The same file anew, durable. The name must not exist. Raises OSError."""
-        target = os.open(name, _NEW, 0o600, dir_fd=folder)
+        target = os.open(name, NEW, 0o600, dir_fd=folder)
         try:
             write_all(target, self.content)
             self.belongings.give(target)
@@ -277,7 +277,7 @@ def _digest(folder: int, name: str, path: str, sha: hashlib._Hash) -> None:
     parts = [path, kind, found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, found.st_rdev if kind else 0]
     sha.update(repr(parts).encode("utf-8", "surrogateescape"))
     if kind == stat.S_IFREG:
-        fd = os.open(name, _READ, dir_fd=folder)
+        fd = os.open(name, READ, dir_fd=folder)
         try:
             sha.update(file_digest(fd).encode())
         finally:

@@ -40,7 +40,7 @@ class Print:
             return None
         sha = ""
         if stat.S_ISREG(found.st_mode) and found.st_size <= HASHED:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+            fd = os.open(name, copying.READ, dir_fd=folder)
             try:
                 opened = os.fstat(fd)
                 if not stat.S_ISREG(opened.st_mode) or opened.st_ino != found.st_ino:

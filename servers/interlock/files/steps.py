@@ -23,15 +23,13 @@ from interlock.path_names import shown
 from interlock.paths import Place
 
 from . import copying
-from .copying import Kept
+from .copying import NEW, READ, Kept
 from .ground import Ground, Print, conflict, entry_at, lenient, remove_if_empty
 from .placing import bring, put, shift
 from .renames import exchange, rename_new, sync_folder
 
 BEFORE, AFTER, EITHER, OTHER = "before", "after", "either", "other"
 SMALL: Final = 64 * 1024  # bytes up to which a file's old content is sealed with the change, without a file of its own
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Step:
@@ -113,7 +111,7 @@ class Write(Step):
         if self.before is None or self.lost:
             return
         with ground.at(self.path) as place:
-            fd = os.open(place.name, _READ, dir_fd=place.parent)
+            fd = os.open(place.name, READ, dir_fd=place.parent)
             try:
                 if self.needs_folder():
                     with ground.store() as slot:
@@ -131,31 +129,32 @@ class Write(Step):
         with ground.at(self.path) as place:
             ours: Print | None = None
             try:
-                ours = self._prepare(place)
+                self._prepare(place)
+                ours = entry_at(place.parent, self.temp)
                 put(place, self.temp, self.before)
             except BaseException:
                 if ours is None or ours.is_entry(entry_at(place.parent, self.temp)):
                     copying.remove_entry(place.parent, self.temp)  # ours, and never what somebody else wrote
                 raise
 
-    def _prepare(self, place: Place) -> Print | None:
+    def _prepare(self, place: Place) -> None:
         """The temporary file, complete and durable, with the mode and owner of what it replaces."""
         if self._whole is not None:
             self._whole.make(place.parent, self.temp)
-            return entry_at(place.parent, self.temp)
+            return
         if self.source:
-            fd = os.open(self.source, _READ)
+            fd = os.open(self.source, READ)
             try:
                 copying.copy_file(fd, place.parent, self.temp)
             finally:
                 os.close(fd)
-            return entry_at(place.parent, self.temp)
+            return
         assert self._content is not None
-        target = os.open(self.temp, _NEW, 0o666, dir_fd=place.parent)
+        target = os.open(self.temp, NEW, 0o666, dir_fd=place.parent)
         try:
             copying.write_all(target, self._content)
             if self.before is not None:
-                old = os.open(place.name, _READ, dir_fd=place.parent)
+                old = os.open(place.name, READ, dir_fd=place.parent)
                 try:
                     copying.copy_metadata(old, target, os.fstat(old), times=False)
                 finally:
@@ -163,7 +162,6 @@ class Write(Step):
             os.fsync(target)
         finally:
             os.close(target)
-        return entry_at(place.parent, self.temp)
 
     def mend(self, ground: Ground) -> None:
         with lenient(ground, self.path) as place:
@@ -206,7 +204,7 @@ class Write(Step):
                     self.kept.make(place.parent, self.temp)
                 else:
                     with ground.store() as slot:
-                        fd = os.open(self.saved, _READ, dir_fd=slot)
+                        fd = os.open(self.saved, READ, dir_fd=slot)
                         try:
                             copying.copy_file(fd, place.parent, self.temp)
                         finally:
@@ -387,7 +385,7 @@ class Shift(Step):
         if self.onto is None or self.lost:
             return
         with ground.at(self.to) as place, ground.store() as slot:
-            fd = os.open(place.name, _READ, dir_fd=place.parent)
+            fd = os.open(place.name, READ, dir_fd=place.parent)
             try:
                 copying.copy_file(fd, slot, self.saved)
             finally:
